@@ -1,0 +1,110 @@
+"""Convolutions in all three directions, pooling and its adjoint; images channels-last, parameters in canonical form.
+
+    stride, dilation    (rows, columns)
+    pad                 ((top, bottom), (left, right)), zeros
+    mask                None; "A" keeps the taps before the centre in raster order, "B" the centre too (van den Oord et
+                        al. 2016, PixelCNN, figure 1)
+    colors              how many groups the channels fall into, in order: channel c of C is in group c * colors // C.
+                        At the centre tap, mask "A" connects a group to strictly earlier ones, "B" to its own as well.
+
+A convolution costs 2 N H' W' K K C O operations, dead taps not counted: they are left out, not multiplied by zero.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._kernel import Spec, kernel, like
+
+Array = Any
+Pair = tuple[int, int]
+Pads = tuple[Pair, Pair]
+
+NO_PAD = ((0, 0), (0, 0))
+
+
+def out_hw(hw: Pair, k: Pair, stride: Pair, pad: Pads, dilation: Pair = (1, 1)) -> Pair:
+    """Size of the output for an image of size hw: how many windows fit, per axis (not positive if none does)."""
+    rows, columns = (
+        (n + sum(p) - d * (size - 1) - 1) // s + 1 for n, size, s, p, d in zip(hw, k, stride, pad, dilation)
+    )
+    return rows, columns
+
+
+def live(shape: tuple[int, int, int, int], mask: str | None, colors: int = 1) -> np.ndarray:
+    """Which entries of weights (K, K', C, O) the mask keeps: a bool array of that shape."""
+    keep = np.ones(shape, bool)
+    if mask is not None:
+        y, x = shape[0] // 2, shape[1] // 2
+        keep[y + 1 :] = keep[y, x + 1 :] = False
+        from_group, to_group = (np.arange(n) * colors // max(n, 1) for n in shape[2:])
+        keep[y, x] = (np.less if mask == "A" else np.less_equal)(from_group[:, None], to_group)
+    return keep
+
+
+@kernel("y")
+def conv2d(
+    x: Array, w: Array, *, stride: Pair = (1, 1), pad: Pads = NO_PAD, dilation: Pair = (1, 1),
+    mask: str | None = None, colors: int = 1,
+) -> Spec:  # fmt: skip
+    """Cross-correlation: y[n, i, j, o] = sum of x[n, i s - p + k d, ..., c] w[k, ..., c, o].
+
+    x (N, H, W, C), w (K, K', C, O) -> y (N, H', W', O).
+    """
+    return Spec((len(x), *out_hw(x.shape[1:3], w.shape[:2], stride, pad, dilation), w.shape[3]), x.dtype)
+
+
+@kernel("y")
+def conv2d_bias_act(
+    x: Array, w: Array, b: Array, *, activation: str | None = None, stride: Pair = (1, 1), pad: Pads = NO_PAD,
+    dilation: Pair = (1, 1), mask: str | None = None, colors: int = 1,
+) -> Spec:  # fmt: skip
+    """activation(conv2d(x, w) + b), b (O,).  Bias and relu are done in registers: two passes over y are saved."""
+    return conv2d.plan(x, w, stride=stride, pad=pad, dilation=dilation, mask=mask, colors=colors)
+
+
+@kernel("g_x")
+def conv2d_input_grad(
+    g: Array, w: Array, *, x_hw: Pair, stride: Pair = (1, 1), pad: Pads = NO_PAD, dilation: Pair = (1, 1),
+    mask: str | None = None, colors: int = 1,
+) -> Spec:  # fmt: skip
+    """The adjoint of `conv2d` in x, also known as transposed convolution.  g (N, H', W', O) -> (N, *x_hw, C)."""
+    return Spec((len(g), *x_hw, w.shape[2]), g.dtype)
+
+
+@kernel("g_w")
+def conv2d_weight_grad(
+    x: Array, g: Array, *, k: Pair, stride: Pair = (1, 1), pad: Pads = NO_PAD, dilation: Pair = (1, 1),
+    mask: str | None = None, colors: int = 1,
+) -> Spec:  # fmt: skip
+    """The adjoint of `conv2d` in w; exactly zero where the mask is.  x, g (N, H', W', O) -> (*k, C, O)."""
+    return Spec((*k, x.shape[3], g.shape[3]), x.dtype)
+
+
+@kernel("y")
+def pool2d(x: Array, *, size: Pair, stride: Pair, factor: float) -> Spec:
+    """factor times the sum over each window; one that does not fit is dropped.  x (N, H, W, C) -> y (N, H', W', C)."""
+    return Spec((len(x), *out_hw(x.shape[1:3], size, stride, NO_PAD), x.shape[3]), x.dtype)
+
+
+@kernel("g_x")
+def pool2d_grad(g: Array, *, x_hw: Pair, size: Pair, stride: Pair, factor: float) -> Spec:
+    """The adjoint of `pool2d`: g times factor, added to its window.  g (N, H', W', C) -> (N, *x_hw, C)."""
+    return Spec((len(g), *x_hw, g.shape[3]), g.dtype)
+
+
+@kernel("y")
+def max_pool2d(x: Array, v: Array, *, size: Pair, stride: Pair) -> Spec:
+    """v at the first largest entry of x in each window, in raster order; NaN is largest.  v = x is max pooling.
+
+    x, v (N, H, W, C) -> y (N, H', W', C).
+    """
+    return Spec((len(x), *out_hw(x.shape[1:3], size, stride, NO_PAD), x.shape[3]), x.dtype)
+
+
+@kernel("g_v")
+def max_pool2d_grad(x: Array, g: Array, *, size: Pair, stride: Pair) -> Spec:
+    """The adjoint of `max_pool2d` in v.  x (N, H, W, C), g (N, H', W', C) -> like x."""
+    return like(x)

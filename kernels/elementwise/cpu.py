@@ -1,0 +1,322 @@
+"""The scalar formulas; `_loops` turns each into a compiled loop.
+
+`T(c)` is a constant of the entry's type: with a plain Python float, float32 arithmetic would be done in float64.
+Conditions are selections, not branches, so that loops vectorise, and are written so that a NaN stays a NaN.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .. import _math
+from .._numba import inlined
+from ._loops import binary, ternary, unary
+
+LN2 = math.log(2)
+HALF_ROOT = math.sqrt(0.5)
+DENSITY = 1 / math.sqrt(2 * math.pi)  # of the standard normal at 0
+
+# -- arithmetic -------------------------------------------------------------------------------------------------------
+
+
+@binary
+def add(a, b):
+    return a + b
+
+
+@binary
+def sub(a, b):
+    return a - b
+
+
+@binary
+def mul(a, b):
+    return a * b
+
+
+@binary
+def div(a, b):
+    return a / b
+
+
+@unary
+def neg(x):
+    return -x
+
+
+@unary
+def abs(x):
+    return math.fabs(x)
+
+
+@unary
+def sign(x):
+    T = type(x)
+    return T(1) if x > T(0) else (T(-1) if x < T(0) else x)
+
+
+@unary
+def floor(x):
+    return np.floor(x)
+
+
+@binary
+def maximum(a, b):
+    return a if a >= b or a != a else b
+
+
+@binary
+def minimum(a, b):
+    return a if a <= b or a != a else b
+
+
+@unary
+def clip(x, low, high):
+    T = type(x)
+    x = T(low) if x < T(low) else x
+    return T(high) if x > T(high) else x
+
+
+@ternary
+def where(cond, a, b):
+    return a if cond else b
+
+
+# -- comparisons ------------------------------------------------------------------------------------------------------
+
+
+@binary
+def equal(a, b):
+    return a == b
+
+
+@binary
+def not_equal(a, b):
+    return a != b
+
+
+@binary
+def less(a, b):
+    return a < b
+
+
+@binary
+def less_equal(a, b):
+    return a <= b
+
+
+@binary
+def greater(a, b):
+    return a > b
+
+
+@binary
+def greater_equal(a, b):
+    return a >= b
+
+
+@unary
+def isfinite(x):
+    return x - x == x - x  # inf - inf and NaN are NaN
+
+
+@unary
+def logical_not(x):
+    return not x
+
+
+@binary
+def logical_and(a, b):
+    return a & b
+
+
+@binary
+def logical_or(a, b):
+    return a | b
+
+
+# -- functions --------------------------------------------------------------------------------------------------------
+
+
+@inlined
+def _log(x):
+    """The logarithm of any x, from `_math.log`'s of positive normal ones: denormals are scaled up first."""
+    T = type(x)
+    tiny = x < T(2.0**-64)
+    y = _math.log(x * T(2.0**64) if tiny else x) - (T(64 * LN2) if tiny else T(0))
+    y = y if x < T(math.inf) else x
+    return y if x > T(0) else (T(-math.inf) if x == T(0) else T(math.nan))
+
+
+@inlined
+def _lambert(x):
+    """tanh x for |x| < 0.56: the eighth convergent of Lambert's continued fraction x / (1 + x**2 / (3 + x**2 / ..."""
+    T, q = type(x), x * x
+    above = T(2027025) + q * (T(270270) + q * (T(6930) + q * T(36)))
+    below = T(2027025) + q * (T(945945) + q * (T(51975) + q * (T(630) + q)))
+    return x * above / below
+
+
+@unary
+def exp(x):
+    return _math.exp(x)
+
+
+@unary
+def expm1(x):
+    T = type(x)
+    t = _lambert(x / T(2))
+    near = T(2) * t / (T(1) - t)  # t = tanh(x / 2): no difference of nearly equal numbers
+    return near if math.fabs(x) < T(1) else _math.exp(x) - T(1)
+
+
+@unary
+def log(x):
+    return _log(x)
+
+
+@unary
+def log1p(x):
+    T = type(x)
+    u = T(1) + x
+    lost = x - (u - T(1))  # by rounding u
+    y = _log(u)
+    return y + lost / u if u > T(0) and u < T(math.inf) else y
+
+
+@unary
+def sqrt(x):
+    return math.sqrt(x)
+
+
+@unary
+def pow(x, exponent):
+    return x * x if exponent == 2.0 else x ** type(x)(exponent)
+
+
+@unary
+def sin(x):
+    return math.sin(x)
+
+
+@unary
+def cos(x):
+    return math.cos(x)
+
+
+@unary
+def tanh(x):
+    T = type(x)
+    e = _math.exp(T(-2) * math.fabs(x))
+    far = math.copysign((T(1) - e) / (T(1) + e), x)
+    return _lambert(x) if math.fabs(x) < T(0.55) else far
+
+
+# -- activations ------------------------------------------------------------------------------------------------------
+
+
+@inlined
+def _normal_cdf(x):
+    return 0.5 * math.erfc(-HALF_ROOT * x)  # in float64: a rounding of the argument grows with its square
+
+
+@unary
+def sigmoid(x):
+    return _math.sigmoid(x)
+
+
+@unary
+def log_sigmoid(x):
+    T = type(x)
+    return (T(0) if x > T(0) else x) - _math.softplus_tail(x)
+
+
+@unary
+def softplus(x):
+    T = type(x)
+    return (T(0) if x < T(0) else x) + _math.softplus_tail(x)
+
+
+@unary
+def relu(x):
+    T = type(x)
+    return T(0) if x < T(0) else x
+
+
+@unary
+def leaky_relu(x, slope):
+    T = type(x)
+    return x if x > T(0) else T(slope) * x
+
+
+@unary
+def elu(x, alpha):
+    T = type(x)
+    t = _lambert(x / T(2))
+    low = T(2) * t / (T(1) - t) if x > T(-1) else _math.exp(x) - T(1)
+    return x if x > T(0) else T(alpha) * low
+
+
+@unary
+def gelu(x):
+    return x * _normal_cdf(x)
+
+
+# -- their gradients --------------------------------------------------------------------------------------------------
+
+
+@binary
+def tanh_grad(g_y, y):
+    return g_y * (type(g_y)(1) - y * y)
+
+
+@binary
+def sigmoid_grad(g_y, y):
+    return g_y * (y * (type(g_y)(1) - y))
+
+
+@binary
+def relu_grad(g_y, y):
+    T = type(g_y)
+    return g_y if y > T(0) else T(0)
+
+
+@binary
+def leaky_relu_grad(g_y, y, slope):
+    T = type(g_y)
+    return g_y if y > T(0) else T(slope) * g_y
+
+
+@binary
+def elu_grad(g_y, y, alpha):
+    T = type(g_y)
+    return g_y if y > T(0) else g_y * (y + T(alpha))
+
+
+@binary
+def softplus_grad(g_y, x):
+    return g_y * _math.sigmoid(x)
+
+
+@binary
+def gelu_grad(g_y, x):
+    return g_y * (_normal_cdf(x) + x * DENSITY * math.exp(-0.5 * x * x))
+
+
+@binary
+def clip_grad(g_y, x, low, high):
+    T = type(g_y)
+    return g_y if x >= T(low) and x <= T(high) else T(0)
+
+
+@binary
+def precedence(a, b):
+    T = type(a)
+    return T(1) if a > b else (T(0.5) if a == b else T(0))
+
+
+def cast(x, y, *, dtype):
+    """NumPy's own conversion loops: every pair of dtypes at memory speed without compiling thirty kernels."""
+    y[...] = x

@@ -1,0 +1,39 @@
+"""Matrix products and the dense layer, forward and backward by one kernel.
+
+2 M N K operations for M K + K N + M N elements read and written once: bound by arithmetic for all but the thinnest.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._kernel import Spec, kernel
+
+Array = Any
+
+ACTIVATIONS: dict[str, dict[str, float]] = {  # kernels of the elementwise family that `linear` may end with
+    "relu": {},
+    "leaky_relu": {"slope": 0.01},
+    "tanh": {},
+    "sigmoid": {},
+    "softplus": {},
+    "elu": {"alpha": 1.0},
+}
+
+
+@kernel("y")
+def matmul(a: Array, b: Array, *, trans_a: bool = False, trans_b: bool = False) -> Spec:
+    """y = a b over the last two axes, either one transposed first; leading axes broadcast.
+
+    a (..., M, K), or (..., K, M) if trans_a; b (..., K, N), or (..., N, K) if trans_b -> y (..., M, N).
+    """
+    m, n = a.shape[-1 if trans_a else -2], b.shape[-2 if trans_b else -1]
+    return Spec((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), m, n), a.dtype)
+
+
+@kernel("y")
+def linear(x: Array, w: Array, b: Array, *, activation: str | None = None) -> Spec:
+    """y = activation(x w + b).  x (..., I), w (I, O), b (O,) -> y (..., O)."""
+    return Spec((*x.shape[:-1], w.shape[1]), x.dtype)

@@ -1,0 +1,123 @@
+"""Matrix products on the register tile of `_simd.py`.
+
+The columns of b are packed into panels as wide as a tile, so that its rows stream; a is read where it lies, since a
+tile's rows may start anywhere and step anyhow: all four transposes are two strides.  Every element of y is summed over
+k in order, within blocks of K_BLOCK that are added in order: the bits depend on neither the tiling nor the threads.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+from numba import get_num_threads
+
+from .._numba import jit, pjit, prange
+from .._simd import BYTES, ROWS, VECTORS, add, fill, put, rank1, span, width
+from ..elementwise import cpu as elementwise
+from . import ACTIVATIONS
+
+Array = Any
+
+LINE = 16  # elements of a row taken at once where b is transposed: a cache line is then read in one go
+U = np.uint64  # unsigned indices spare Numba's wraparound test
+ORIGIN = np.zeros(1, np.int64)
+K_BLOCK = 1024  # rows of a packed panel: 128 KB, half of a small L2 cache
+
+
+@jit
+def pack(b, at, row_step, column_step, rows, columns, panel, p):
+    """panel[p + r * width + j] = b[at + r * row_step + j * column_step]; the columns up to a tile's width are zero."""
+    nr, one_row = width(b), (0,)
+    if column_step == 1 and columns == nr:
+        for r in range(rows):
+            put(fill(b, at + r * row_step, one_row), panel, one_row, p + r * nr, nr)
+    else:
+        whole = rows // LINE * LINE
+        for s in range(0, whole, LINE):
+            for j in range(columns):
+                for r in range(LINE):
+                    panel[U(p + (s + r) * nr + j)] = b[U(at + (s + r) * row_step + j * column_step)]
+        for r in range(whole, rows):
+            for j in range(columns):
+                panel[U(p + r * nr + j)] = b[U(at + r * row_step + j * column_step)]
+        for r in range(rows):
+            for j in range(columns, nr):
+                panel[U(p + r * nr + j)] = 0
+
+
+@pjit
+def _product(a, a_at, a_row, a_k, b, b_at, b_k, b_column, bias, y, m, n, k, groups):
+    """y[z] = a[z] b[z] (+ bias) for every z of a batch.  Arrays are flat, steps count elements, a[z] begins at a_at[z].
+
+    One unit of work is one panel of b against one of `groups` ranges of rows of a.
+    """
+    nr = width(a)
+    panels, tiles = (n + nr - 1) // nr, (m + ROWS - 1) // ROWS
+    per = (tiles + groups - 1) // groups
+    for unit in prange(a_at.size * panels * groups):
+        z, column = unit // (panels * groups), unit // groups % panels * nr
+        first = unit % groups * per
+        columns = min(nr, n - column)
+        panel = np.empty((min(k, K_BLOCK) + 1) * nr, a.dtype)
+        for start in range(0, max(k, 1), K_BLOCK):
+            depth = min(k - start, K_BLOCK)
+            panel[:nr] = 0  # the row that tiles start from
+            if start == 0 and bias.size > 0:
+                panel[:columns] = bias[column : column + columns]
+            pack(b, b_at[z] + start * b_k + column * b_column, b_k, b_column, depth, columns, panel, nr)
+            for t in range(first, min(first + per, tiles)):
+                rows = span(t * ROWS, m - 1, a_row)
+                i, p = a_at[z] + start * a_k, 0
+                acc = fill(panel, p, rows)
+                for _ in range(depth):
+                    p += nr
+                    acc = rank1(acc, a, rows, i, panel, p)
+                    i += a_k
+                out = span(t * ROWS, m - 1, n)
+                if start == 0:
+                    put(acc, y, out, z * m * n + column, columns)
+                else:
+                    add(acc, y, out, z * m * n + column, columns)
+
+
+def flat(a: Array) -> Array:
+    """a as a line.  A read-only array is copied: to Numba it is another type, and every kernel would compile twice."""
+    return a.ravel() if a.flags.writeable else a.flatten()
+
+
+def places(shape: tuple[int, ...], batch: tuple[int, ...]) -> Array:
+    """Where each matrix of a batch begins in an array of this shape that broadcasts to it."""
+    if not batch:
+        return ORIGIN
+    which = np.arange(prod(shape[:-2])).reshape(shape[:-2])
+    return np.broadcast_to(which, batch).ravel() * (shape[-2] * shape[-1])
+
+
+def product(a: Array, b: Array, y: Array, *, trans_a: bool = False, trans_b: bool = False, bias: Array | None = None):
+    """y = a b (+ bias), as `matmul` declares it."""
+    (k, m) = a.shape[-2:] if trans_a else a.shape[:-3:-1]
+    n, batch = y.shape[-1], y.shape[:-2]
+    if batch and b.ndim == 2 and not trans_a:  # one matrix for all: the batch is but more rows
+        m, batch = y.size // n if n else 0, ()
+    a_at, b_at = places(a.shape, batch), places(b.shape, batch)
+    panels = a_at.size * -(-n // (VECTORS * BYTES // a.itemsize))
+    tiles, threads = -(-m // ROWS), get_num_threads()
+    # ranges of rows: enough for all threads, few enough that a panel, packed anew for each, serves eight tiles
+    groups = max(1, min(tiles, max(-(-threads // max(panels, 1)), min(4 * threads // max(panels, 1), tiles // 8))))
+    _product(
+        flat(a), a_at, *((1, m) if trans_a else (k, 1)), flat(b), b_at, *((1, k) if trans_b else (n, 1)),
+        flat(b)[:0] if bias is None else flat(bias), flat(y), m, n, k, groups,
+    )  # fmt: skip
+
+
+def matmul(a: Array, b: Array, y: Array, *, trans_a: bool, trans_b: bool) -> None:
+    product(a, b, y, trans_a=trans_a, trans_b=trans_b)
+
+
+def linear(x: Array, w: Array, b: Array, y: Array, *, activation: str | None) -> None:
+    rows = x.size // w.shape[0] if w.shape[0] else y.size // max(w.shape[1], 1)
+    product(x.reshape(rows, w.shape[0]), w, y.reshape(rows, w.shape[1]), bias=b)
+    if activation is not None:
+        getattr(elementwise, activation)(y, y, **ACTIVATIONS[activation])

@@ -1,0 +1,22 @@
+"""The specification of matmul and linear."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..elementwise import reference as elementwise
+from . import ACTIVATIONS
+
+Array = Any
+
+
+def matmul(a: Array, b: Array, y: Array, *, trans_a: bool, trans_b: bool) -> None:
+    y[...] = np.matmul(np.swapaxes(a, -1, -2) if trans_a else a, np.swapaxes(b, -1, -2) if trans_b else b)
+
+
+def linear(x: Array, w: Array, b: Array, y: Array, *, activation: str | None) -> None:
+    y[...] = np.matmul(x, w) + b
+    if activation:
+        getattr(elementwise, activation)(y.copy(), y, **ACTIVATIONS[activation])

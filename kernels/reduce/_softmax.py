@@ -1,0 +1,132 @@
+"""softmax, log_softmax and logsumexp: the largest entry, then the sum of exponentials below it, both in lanes."""
+
+# ruff: noqa: F821 -- the names that `specialised` binds
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import _math
+from .._numba import CHUNK, inlined, jit, pjit, prange, specialised
+from ._lanes import WIDTH, U, blocks, entry, larger, loops, planned, plus
+
+Array = Any
+
+
+def _wide_exp(x, shift):
+    return np.float64(_math.exp(x - shift))
+
+
+_peak, _fold_peak = loops("peak", larger, entry)
+_mass, _fold_mass = loops("mass", plus, _wide_exp)
+
+
+@inlined
+def _shifted_mass(x, start, plan, width, shift, mass):
+    """shift[j] = the largest entry (0 where that is infinite), mass[j] = sum of e**(x - shift[j]), down the rows."""
+    shift[:] = -math.inf
+    _peak(x, start, plan.reduced, plan, width, shift, shift)
+    _fold_peak(shift, plan.taken, width)
+    for j in range(width):
+        m = shift[j]
+        for taken in range(plan.taken):  # a NaN, too, comes back through the sum
+            shift[taken * width + j] = m if math.isfinite(m) else 0
+    mass[:] = 0
+    _mass(x, start, plan.reduced, plan, width, shift, mass)
+    _fold_mass(mass, plan.taken, width)
+
+
+def _logsumexp_group(x, y, plan, group):
+    """The units of one group.  y is (outer, inner)."""
+    lanes = plan.taken * min(plan.inner, WIDTH)
+    shift, mass = np.empty(lanes, x.dtype), np.empty(lanes, np.float64)
+    for unit in range(group * plan.group, min((group + 1) * plan.group, plan.outer * plan.columns)):
+        o, column = unit // plan.columns, unit % plan.columns * WIDTH
+        width = min(WIDTH, plan.inner - column)
+        _shifted_mass(x, o * plan.reduced * plan.inner + column, plan, width, shift, mass)
+        for j in range(width):
+            y[o * plan.inner + column + j] = shift[j] + math.log(mass[j])
+
+
+def _softmax_group(x, y, plan, group):
+    """The units of one group: y = result(x, shift, scale), each lane with its own shift and scale."""
+    lanes = plan.taken * min(plan.inner, WIDTH)
+    shift, mass, scale = np.empty(lanes, x.dtype), np.empty(lanes, np.float64), np.empty(lanes, x.dtype)
+    for unit in range(group * plan.group, min((group + 1) * plan.group, plan.outer * plan.columns)):
+        column = unit % plan.columns * WIDTH
+        width = min(WIDTH, plan.inner - column)
+        p = unit // plan.columns * plan.reduced * plan.inner + column
+        _shifted_mass(x, p, plan, width, shift, mass)
+        for j in range(width):
+            for taken in range(plan.taken):
+                scale[taken * width + j] = scale_of(mass[j])
+        for row in range(0, plan.reduced, plan.taken):
+            for j in range(min(plan.taken, plan.reduced - row) * width):
+                y[U(p + j)] = result(x[U(p + j)], shift[U(j)], scale[U(j)])
+            p += plan.taken * plan.inner
+
+
+def _all_groups(x, y, plan):
+    for group in prange(plan.groups):
+        one_group(x, y, plan, group)
+
+
+def _launcher(one_group: Any, name: str) -> Callable[..., None]:
+    """(x, y, block) -> None: group by group, in parallel when there is more than a chunk."""
+    all_groups = pjit(specialised(_all_groups, name, one_group=one_group))
+
+    def launch(x: Array, y: Array, block: tuple[int, int, int]) -> None:
+        plan = planned(*block, split=False)
+        if x.size <= CHUNK:
+            for group in range(plan.groups):
+                one_group(x.ravel(), y.ravel(), plan, group)
+        else:
+            all_groups(x.ravel(), y.ravel(), plan)
+
+    return launch
+
+
+_logsumexp = _launcher(jit(_logsumexp_group), "logsumexp")
+
+
+def logsumexp(x, y, *, axes, keepdims):
+    passes = blocks(x.shape, axes)
+    for i, block in enumerate(passes):  # logsumexp over all axes is logsumexp of logsumexps
+        to = y if i == len(passes) - 1 else np.empty(block[0] * block[2], x.dtype)
+        _logsumexp(x, to, block)
+        x = to
+
+
+def _softmax_kernel(name: str, scale_of: Callable[..., Any], result: Callable[..., Any]) -> Callable[..., None]:
+    group = jit(specialised(_softmax_group, name, scale_of=inlined(scale_of), result=inlined(result)))
+    along = _launcher(group, name)
+
+    def launch(x: Array, y: Array, *, axis: int) -> None:
+        if y.size:
+            along(x, y, blocks(x.shape, (axis,))[0] if x.shape[axis] != 1 else (x.size, 1, 1))
+
+    return launch
+
+
+def _inverse(mass):
+    return 1 / mass
+
+
+def _log(mass):
+    return math.log(mass)
+
+
+def _probability(x, shift, scale):
+    return _math.exp(x - shift) * scale
+
+
+def _log_probability(x, shift, scale):
+    return x - shift - scale
+
+
+softmax = _softmax_kernel("softmax", _inverse, _probability)
+log_softmax = _softmax_kernel("log_softmax", _log, _log_probability)

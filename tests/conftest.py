@@ -1,0 +1,41 @@
+"""What all tests share: how much hypothesis draws, and why a marked test is skipped."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+import pytest
+from hypothesis import settings
+
+# No deadlines: the first call of a kernel compiles it.  Only "exhaustive" draws anew on every run; the others always
+# run the same examples, so that a red suite is red for everyone.
+settings.register_profile("default", deadline=None, max_examples=20, derandomize=True)
+settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True, print_blob=True)
+settings.register_profile("exhaustive", deadline=None, max_examples=500, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def _no_torch() -> str | None:
+    return None if importlib.util.find_spec("torch") else "needs PyTorch: pip install 'tinygen[bench]'"
+
+
+def _no_gpu() -> str | None:
+    if importlib.util.find_spec("cupy") is None:
+        return "needs CuPy and a CUDA GPU"
+    import cupy
+
+    try:
+        cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        return f"needs a CUDA GPU: {error}"
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for marker, why_not in (("parity", _no_torch), ("cuda", _no_gpu)):
+        marked = [item for item in items if item.get_closest_marker(marker)]
+        reason = why_not() if marked else None
+        if reason:
+            for item in marked:
+                item.add_marker(pytest.mark.skip(reason=reason))

@@ -1,0 +1,163 @@
+"""Every op under every test, from the registry of cases."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygen as tg
+from tinygen import kernels
+from tinygen.primitive import registry as primitives
+from tinygen.testing import gradcheck
+from tinygen.testing.cases import cases
+
+CASES = [pytest.param(c, id=name) for name, c in sorted(cases.items())]
+DIFFERENTIABLE = [pytest.param(c, id=name) for name, c in sorted(cases.items()) if c.orders]
+SEEDS = range(3)
+
+
+def run(case, dtype, seed, backend="cpu", **source):
+    inputs, params = case.draw(seed, dtype, **source)
+    with tg.no_grad(), kernels.backend(backend):
+        y = case.op(*map(tg.Tensor, inputs), **params)
+    return inputs, params, [t.data for t in (y if isinstance(y, tuple | list) else (y,))]
+
+
+def tolerance(case, dtype):
+    return {np.float32: dict(rtol=2e-5, atol=2e-6), np.float64: dict(rtol=1e-11, atol=1e-12)}[dtype] | {}
+
+
+def assert_close(case, dtype, got, expected, factor=1.0):
+    for a, b in zip(got, expected, strict=True):
+        assert a.shape == b.shape
+        assert a.dtype == b.dtype
+        scale = case.tolerance * factor
+        rtol, atol = (2e-5, 2e-6) if dtype == np.float32 else (1e-11, 1e-12)
+        np.testing.assert_allclose(a, b, rtol=rtol * scale, atol=atol * scale * max(1.0, np.abs(b).max(initial=0.0)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
+@pytest.mark.parametrize("case", CASES)
+def test_value_equals_the_reference(case, dtype):
+    for seed in SEEDS:
+        inputs, _, got = run(case, dtype, seed)
+        assert_close(case, dtype, got, run(case, dtype, seed, "reference")[2])
+        for a, fresh in zip(inputs, case.draw(seed, dtype)[0], strict=True):
+            np.testing.assert_array_equal(a, fresh, err_msg="an input was changed")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_strided_inputs_give_the_same_bits(case):
+    inputs, params = case.draw(0)
+    spread = [np.repeat(a[..., None], 2, axis=-1)[..., 0] if a.ndim else a for a in inputs]
+    for a, b in zip(case_outputs(case, inputs, params), case_outputs(case, spread, params), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def case_outputs(case, inputs, params):
+    with tg.no_grad():
+        y = case.op(*map(tg.Tensor, inputs), **params)
+    return [t.data for t in (y if isinstance(y, tuple | list) else (y,))]
+
+
+@pytest.mark.parametrize("case", DIFFERENTIABLE)
+def test_gradients_to_the_claimed_order(case):
+    for seed in SEEDS[: 2 if case.orders > 1 else 3]:
+        inputs, params = case.draw(seed)
+        gradcheck(case.op, *inputs, order=case.orders, seed=seed, rtol=1e-6 * case.tolerance, **params)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("case", CASES)
+@given(data=st.data(), seed=st.integers(0, 2**32 - 1))
+def test_any_drawn_shape(case, data, seed):
+    drawn = []
+    integer = lambda low, high: drawn.append(data.draw(st.integers(low, high))) or drawn[-1]
+    replay = iter(drawn)  # the second draw follows the first
+    inputs, params, got = run(case, np.float64, seed, integer=integer)
+    expected = run(case, np.float64, seed, "reference", integer=lambda low, high: next(replay))[2]
+    assert_close(case, np.float64, got, expected)
+    if case.orders:
+        gradcheck(case.op, *inputs, order=1, seed=seed, rtol=1e-5 * case.tolerance, **params)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_same_bits_twice_and_on_one_thread(case):
+    import numba
+
+    _, _, first = run(case, np.float32, 5)
+    _, _, second = run(case, np.float32, 5)
+    threads = numba.get_num_threads()
+    try:
+        numba.set_num_threads(1)
+        _, _, alone = run(case, np.float32, 5)
+    finally:
+        numba.set_num_threads(threads)
+    for a, b, c in zip(first, second, alone, strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(a, c)
+
+
+REFUSALS = [pytest.param(c, r, id=f"{name}-{i}") for name, c in sorted(cases.items()) for i, r in enumerate(c.errors)]
+
+
+@pytest.mark.parametrize(("case", "refusal"), REFUSALS)
+def test_bad_input_is_refused_before_any_work(case, refusal):
+    from tinygen.testing import Draw
+
+    inputs, params = refusal.sample(Draw(0))
+    launched = []
+    with kernels.observe(lambda kernel, *_: launched.append(kernel)), pytest.raises(refusal.type) as caught:
+        case.op(*inputs, **params)
+    assert re.search(refusal.match, str(caught.value)), str(caught.value)
+    assert not launched
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("case", [pytest.param(c, id=n) for n, c in sorted(cases.items()) if c.torch])
+def test_agrees_with_pytorch(case):
+    torch = pytest.importorskip("torch", reason="PyTorch is absent: pip install 'tinygen[bench]'")
+    for seed in SEEDS:
+        inputs, params = case.draw(seed)
+        ours = [tg.tensor(a, requires_grad=case.orders > 0 and a.dtype.kind == "f") for a in inputs]
+        theirs = [torch.tensor(a, requires_grad=case.orders > 0 and a.dtype.kind == "f") for a in inputs]
+        ys, zs = case.op(*ours, **params), case.torch(torch, *theirs, **params)
+        ys, zs = ([v] if not isinstance(v, tuple | list) else list(v) for v in (ys, zs))
+        for y, z in zip(ys, zs, strict=True):
+            np.testing.assert_allclose(y.data, z.detach().numpy(), rtol=1e-9, atol=1e-10 * case.tolerance)
+        live = [(y, z) for y, z in zip(ys, zs, strict=True) if y.requires_grad]
+        if not live:
+            continue
+        generator = np.random.Generator(np.random.Philox(seed))
+        vs = [generator.standard_normal(y.shape) for y, _ in live]
+        moving = [i for i, t in enumerate(ours) if t.requires_grad]
+        gs = tg.grad([y for y, _ in live], [ours[i] for i in moving], [tg.Tensor(v) for v in vs], allow_unused=True)
+        hs = torch.autograd.grad(
+            [z for _, z in live], [theirs[i] for i in moving], [torch.tensor(v) for v in vs], allow_unused=True
+        )
+        for g, h in zip(gs, hs, strict=True):
+            zero = lambda t: t is None or not np.any(np.asarray(t.data if isinstance(t, tg.Tensor) else t))
+            if g is None or h is None:
+                assert zero(g), "PyTorch has no gradient here"
+                assert zero(h), "only PyTorch has a gradient here"
+            else:
+                np.testing.assert_allclose(g.data, h.numpy(), rtol=1e-8, atol=1e-9 * case.tolerance)
+
+
+def test_every_op_has_a_case():
+    covered = {c.op.name for c in cases.values() if hasattr(c.op, "name")}
+    covered |= {name for c in cases.values() for name in c.covers}
+    assert sorted(set(primitives) - covered) == []
+
+
+def test_every_kernel_is_launched_by_a_case():
+    launched = set()
+    with kernels.observe(lambda kernel, *_: launched.add(f"{kernel.family}.{kernel.__name__}")):
+        for case in cases.values():
+            for seed in range(2):
+                inputs, params = case.draw(seed)
+                case.op(*map(tg.Tensor, inputs), **params)
+    only_by_optimizers = {name for name in kernels.registry if name.startswith("optim.")}
+    assert sorted(set(kernels.registry) - launched - only_by_optimizers) == []

@@ -1,0 +1,56 @@
+"""From numbers, lists and arrays of any origin to Tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .errors import DTypeError
+from .tensor import Tensor
+
+
+def tensor(value: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
+    """A new Tensor holding a copy of `value` (numbers, nested lists, an array, a Tensor).
+
+    Python floats become float32, Python ints int64; arrays keep their dtype.  Raises DTypeError for other element types
+    and for a gradient of integers.
+    """
+    source = value.data if isinstance(value, Tensor) else value
+    data = np.array(source, dtype=dtype, order="C")
+    if dtype is None and data.dtype == np.float64 and not isinstance(source, np.ndarray | np.generic):
+        data = data.astype(np.float32)
+    if data.dtype.kind not in "biuf":
+        raise DTypeError(f"tensor: entries of type {data.dtype} are not numbers.")
+    made = Tensor(data)
+    if not requires_grad:
+        return made
+    if data.dtype.kind != "f":
+        raise DTypeError(f"tensor: {data.dtype} has no gradients. Use float32 or float64 with requires_grad=True.")
+    return made.requires_grad_()
+
+
+def from_dlpack(x: Any) -> Tensor:
+    """A Tensor over the memory of any object with `__dlpack__` (a PyTorch tensor, a JAX array); nothing is copied."""
+    return Tensor(np.from_dlpack(x))
+
+
+def as_tensor(value: Any, dtype: np.dtype | None = None, op: str = "as_tensor") -> Tensor:
+    """A Tensor over `value` without copying an array; a Python number takes `dtype`."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, bool | int | float | np.generic):
+        if dtype is None:
+            dtype = np.dtype(np.float32 if isinstance(value, float) else np.int64)
+        if dtype.kind != "f" and isinstance(value, float | np.floating):
+            raise DTypeError(f"{op}: {value} is a float, the other argument {dtype}. Cast it with .astype('float32').")
+        return Tensor(np.array(value, dtype))
+    if hasattr(value, "dtype") and hasattr(value, "shape") and value.dtype.kind in "biuf":
+        return Tensor(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise DTypeError(f"{op}: {type(value).__name__} is not an array of numbers ({error}).") from None
+    if array.dtype.kind not in "biuf":
+        raise DTypeError(f"{op}: {type(value).__name__} is not an array of numbers.")
+    return Tensor(array.astype(dtype or np.float32) if array.dtype == np.float64 else array)

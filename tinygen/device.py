@@ -1,0 +1,48 @@
+"""Where arrays live, and moving them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .errors import ArgumentError, DeviceError
+from .tensor import Array, Tensor
+
+
+def device_of(x: Tensor | Array) -> str:
+    """ "cpu" or "cuda", by the type of the array."""
+    array = x.data if isinstance(x, Tensor) else x
+    return "cuda" if type(array).__module__.partition(".")[0] == "cupy" else "cpu"
+
+
+def check_device(device: str) -> None:
+    """Raise unless kernels can run on `device` here; ArgumentError for a name that is none, DeviceError for "cuda"."""
+    if device == "cuda":
+        raise DeviceError("device: this version has no CUDA kernels yet. Use device='cpu'.")
+    if device != "cpu":
+        raise ArgumentError(f"device: {device!r} is neither 'cpu' nor 'cuda'.")
+
+
+def to_device(x: Tensor, device: str) -> Tensor:
+    """The tensor on `device` (itself when it is there already)."""
+    check_device(device)
+    assert isinstance(x.data, np.ndarray)
+    return x
+
+
+def cpu_facts() -> dict[str, str]:
+    """Threads, vector width and the cache of compiled kernels, for people.  Runs one parallel kernel, since Numba picks
+    its threading layer at the first."""
+    import numba
+
+    from .kernels import elementwise
+    from .kernels._numba import cache_folder
+    from .kernels._simd import BYTES
+
+    x = np.zeros(1 << 20, np.float32)
+    elementwise.add(x, x)
+    size = sum(path.stat().st_size for path in cache_folder().rglob("*") if path.is_file())
+    return {
+        "threads": f"{numba.get_num_threads()} of {numba.config.NUMBA_NUM_THREADS}, layer {numba.threading_layer()}",
+        "vectors": f"{8 * BYTES} bits",
+        "kernel cache": f"{cache_folder()} ({size / 1e6:.1f} MB)",
+    }

@@ -1,0 +1,84 @@
+"""The modes that change what an op does besides computing: recording for differentiation, and the hunt for NaN."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import NonFiniteError
+
+Array = Any  # numpy.ndarray, or cupy.ndarray on a GPU
+
+_recording: ContextVar[bool] = ContextVar("tinygen_recording", default=True)
+_anomaly: ContextVar[str | None] = ContextVar("tinygen_anomaly", default=None)  # None, "nan" or "nonfinite"
+
+
+def recording() -> bool:
+    """Whether ops are being recorded for differentiation."""
+    return _recording.get()
+
+
+@contextmanager
+def _set(variable: ContextVar[Any], value: Any) -> Iterator[None]:
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
+
+
+def record(on: bool) -> Any:
+    """`with record(on):` switch recording."""
+    return _set(_recording, on)
+
+
+def no_grad() -> Any:
+    """`with no_grad():` ops inside are not recorded."""
+    return _set(_recording, False)
+
+
+def enable_grad() -> Any:
+    """`with enable_grad():` ops inside are recorded again, also inside no_grad."""
+    return _set(_recording, True)
+
+
+def detect_anomaly(*, inf: bool = False) -> Any:
+    """`with detect_anomaly():` raise NonFiniteError at the first op, or gradient, that makes a NaN (or infinity)."""
+    return _set(_anomaly, "nonfinite" if inf else "nan")
+
+
+def unwatched() -> Any:
+    """`with unwatched():` suspend detect_anomaly."""
+    return _set(_anomaly, None)
+
+
+def inspect_values(name: str, role: str, inputs: Sequence[Array], outputs: Sequence[Array], where: str | None) -> None:
+    """In anomaly mode: raise if an output is bad, saying whether it came in with the inputs."""
+    mode = _anomaly.get()
+    bad = np.isnan if mode == "nan" else lambda a: ~np.isfinite(a)
+    for y in outputs:
+        if y.dtype.kind == "f" and (count := int(bad(y).sum())):
+            came_in = any(a.dtype.kind == "f" and bad(a).any() for a in inputs)
+            cause = "was given" if came_in else "is the first to produce"
+            at = f" The op was called at {where}." if where else ""
+            raise NonFiniteError(f"{name}: {role} {cause} a {mode} value ({count} of {y.size} entries).{at}")
+
+
+def anomaly() -> bool:
+    """Whether detect_anomaly is on."""
+    return _anomaly.get() is not None
+
+
+def caller() -> str:
+    """`file:line` of the innermost frame outside this package."""
+    package = str(Path(__file__).parent)
+    for frame in reversed(traceback.extract_stack()):
+        if not frame.filename.startswith(package):
+            return f"{frame.filename}:{frame.lineno}"
+    return "tinygen"

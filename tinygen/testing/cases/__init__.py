@@ -1,0 +1,6 @@
+"""The cases of every op, one file for each family; importing this registers all of them."""
+
+from ..registry import cases
+from . import conv, core, coupling, elementwise, logprob, matmul, norm, random, reduce, shape
+
+__all__ = ["cases"]

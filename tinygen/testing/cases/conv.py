@@ -1,0 +1,390 @@
+"""Cases of convolutions and pooling."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ... import ops
+from ...errors import ArgumentError, DTypeError, ShapeError
+from ...kernels.conv import live, out_hw
+from ..registry import case, error
+
+# -- the same mathematics in PyTorch, channels first inside -----------------------------------------------------------
+
+
+def _first(x):
+    return x.permute(0, 3, 1, 2)
+
+
+def _last(y):
+    return y.permute(0, 2, 3, 1)
+
+
+def _masked(torch, w, mask, colors):
+    return w if mask is None else w * torch.tensor(live(tuple(w.shape), mask, colors))
+
+
+def _padded(torch, x, pad):
+    (top, bottom), (left, right) = pad
+    return torch.nn.functional.pad(_first(x), (left, right, top, bottom))
+
+
+def _torch_conv(torch, x, w, *, stride, pad, dilation, mask=None, colors=1):
+    w = _masked(torch, w, mask, colors).permute(3, 2, 0, 1)
+    return _last(torch.nn.functional.conv2d(_padded(torch, x, pad), w, stride=stride, dilation=dilation))
+
+
+def _torch_input_grad(torch, g, w, *, x_hw, stride, pad, dilation, mask=None, colors=1):
+    w = _masked(torch, w, mask, colors).permute(3, 2, 0, 1)
+    whole = torch.nn.functional.conv_transpose2d(_first(g), w, stride=stride, dilation=dilation)
+    (top, _), (left, _) = pad
+    rest = [n + sum(p) - m for n, p, m in zip(x_hw, pad, whole.shape[2:])]
+    whole = torch.nn.functional.pad(whole, (0, rest[1], 0, rest[0]))
+    return _last(whole[:, :, top : top + x_hw[0], left : left + x_hw[1]])
+
+
+def _torch_weight_grad(torch, x, g, *, k, stride, pad, dilation, mask=None, colors=1):
+    seen = torch.nn.functional.unfold(_padded(torch, x, pad), k, dilation=dilation, stride=stride)
+    seen = seen.reshape(len(x), x.shape[3], *k, g.shape[1] * g.shape[2])
+    product = torch.einsum("nchwp,npo->hwco", seen, g.flatten(1, 2))
+    return _masked(torch, product, mask, colors)
+
+
+# -- samples ----------------------------------------------------------------------------------------------------------
+
+
+def _geometry(d):
+    """(N, x_hw, k, y_hw, parameters) with at least one window."""
+    k = d.choice((3, 3), (1, 1), (2, 3), (4, 4), (5, 3))
+    how = {
+        "stride": d.choice((1, 1), (2, 2), (2, 1), (1, 3)),
+        "pad": d.choice(((1, 1), (1, 1)), ((0, 0), (0, 0)), ((2, 2), (1, 1)), ((0, 1), (3, 0))),
+        "dilation": d.choice((1, 1), (1, 1), (2, 1), (2, 2)),
+    }
+    least = [(size - 1) * spread + 1 - sum(p) for size, spread, p in zip(k, how["dilation"], how["pad"])]
+    x_hw = tuple([d.size(max(n, 1), max(n, 1) + 4) for n in least])
+    return d.size(0, 3), x_hw, k, out_hw(x_hw, k, **how), how
+
+
+def _channels(d):
+    """(C, O): one, a few, more than the kernels' limit for narrow ones, more than a tile is wide."""
+    return d.choice((3, 4), (1, 9), (8, 8), (9, 2), (17, 35), (d.size(1, 12), d.size(1, 12)))
+
+
+def _forward(d):
+    n, x_hw, k, _, how = _geometry(d)
+    c, o = _channels(d)
+    return (d.normal(n, *x_hw, c), d.normal(*k, c, o)), how
+
+
+def _input_grad(d):
+    n, x_hw, k, y_hw, how = _geometry(d)
+    c, o = _channels(d)
+    return (d.normal(n, *y_hw, o), d.normal(*k, c, o)), {"x_hw": x_hw, **how}
+
+
+def _weight_grad(d):
+    n, x_hw, k, y_hw, how = _geometry(d)
+    c, o = _channels(d)
+    return (d.normal(n, *x_hw, c), d.normal(n, *y_hw, o)), {"k": k, **how}
+
+
+def _causal(d):
+    """(N, H, W, C), (K, K', C, O), parameters: same size out as in."""
+    k = d.choice((3, 3), (5, 5), (1, 1), (3, 5))
+    colors = d.choice(1, 3)
+    c, o = d.choice((3, 9), (4, 5), (9, 3), (10, 12), (9, 33)) if colors == 3 else _channels(d)
+    how = {
+        "stride": (1, 1),
+        "pad": tuple([(n // 2, n // 2) for n in k]),
+        "dilation": (1, 1),
+        "mask": d.choice("A", "B"),
+        "colors": colors,
+    }
+    return (d.size(0, 2), d.size(1, 6), d.size(1, 6), c), (*k, c, o), how
+
+
+def _causal_forward(d):
+    x, w, how = _causal(d)
+    return (d.normal(*x), d.normal(*w)), how
+
+
+def _causal_input_grad(d):
+    x, w, how = _causal(d)
+    return (d.normal(*x[:3], w[3]), d.normal(*w)), {"x_hw": x[1:3], **how}
+
+
+def _causal_weight_grad(d):
+    x, w, how = _causal(d)
+    return (d.normal(*x), d.normal(*x[:3], w[3])), {"k": w[:2], **how}
+
+
+def _with_bias(d, bound):
+    """bound: the bias decides the sign before the activation, at a distance from its kink."""
+    (x, w), how = d.choice(_forward, _causal_forward)(d)
+    b = d.away(w.shape[3])
+    return (np.clip(x, -1, 1), w * 0.02 / max(np.abs(w).sum(axis=(0, 1, 2)).max(), 1e-9), b) if bound else (
+        x,
+        w,
+        b,
+    ), how
+
+
+def _smooth(d):
+    inputs, how = _with_bias(d, False)
+    return inputs, {"activation": d.choice(None, "tanh", "sigmoid", "softplus"), **how}
+
+
+def _kinked(d):
+    inputs, how = _with_bias(d, True)
+    return inputs, {"activation": d.choice("relu", "leaky_relu", "elu"), **how}
+
+
+def _torch_bias_act(torch, x, w, b, *, activation, **how):
+    y = _torch_conv(torch, x, w, **how) + b
+    return y if activation is None else getattr(torch.nn.functional, activation)(y)
+
+
+# -- the family -------------------------------------------------------------------------------------------------------
+
+
+def _x_w(d):
+    return d.normal(2, 8, 8, 3), d.normal(3, 3, 3, 4)
+
+
+case(
+    ops.conv2d,
+    _forward,
+    torch=_torch_conv,
+    errors=[
+        error(
+            lambda d: ((d.normal(1, 5, 5, 3), d.normal(3, 3, 5, 4)), {}), ShapeError, "w has 5 input channels, x has 3"
+        ),
+        error(lambda d: ((d.normal(5, 5, 3), d.normal(3, 3, 3, 4)), {}), ShapeError, "x has shape \\(5,5,3\\)"),
+        error(lambda d: ((d.normal(1, 0, 5, 3), d.normal(3, 3, 3, 4)), {}), ShapeError, "none but N empty"),
+        error(lambda d: ((d.normal(1, 5, 5, 3), d.normal(3, 3, 3)), {}), ShapeError, "w has shape"),
+        error(lambda d: ((d.normal(1, 4, 4, 3), d.normal(5, 5, 3, 4)), {}), ShapeError, "no window of 5x5 taps"),
+        error(lambda d: ((d.integers(1, 5, 5, 3, high=9), d.normal(3, 3, 3, 4)), {}), DTypeError, "x is int64"),
+        error(lambda d: (_x_w(d), {"stride": 0}), ArgumentError, "stride is 0"),
+        error(lambda d: (_x_w(d), {"dilation": (1, 2, 3)}), ArgumentError, "dilation is"),
+        error(lambda d: (_x_w(d), {"pad": -1}), ArgumentError, "pad is -1"),
+        error(lambda d: (_x_w(d), {"pad": (1, 2, 3)}), ArgumentError, "pad is"),
+        error(lambda d: (_x_w(d), {"mask": "C"}), ArgumentError, "mask is 'C'"),
+        error(lambda d: (_x_w(d), {"colors": 3}), ArgumentError, "colors is 3 with mask None"),
+        error(lambda d: (_x_w(d), {"mask": "A", "colors": 4}), ArgumentError, "colors is 4 for 3 input"),
+    ],
+    bench=[
+        (((16, 28, 28, 64), (3, 3, 64, 64)), {"pad": 1}),
+        (((16, 28, 28, 128), (1, 1, 128, 64)), {}),
+        (((64, 32, 32, 3), (4, 4, 3, 64)), {"stride": 2, "pad": 1}),
+        (((64, 16, 16, 64), (4, 4, 64, 128)), {"stride": 2, "pad": 1}),
+    ],
+)
+case(
+    ops.conv2d,
+    _causal_forward,
+    name="causal",
+    torch=_torch_conv,
+    bench=[
+        (((16, 28, 28, 1), (7, 7, 1, 64)), {"pad": 3, "mask": "A"}),
+        (((16, 28, 28, 64), (3, 3, 64, 64)), {"pad": 1, "mask": "B"}),
+    ],
+)
+case(
+    ops.conv2d,
+    lambda d: (_x_w(d), {"stride": d.choice(1, 2), "pad": d.choice(1, (0, 1), ((1, 0), (2, 1))), "dilation": 1}),
+    name="parameter forms",
+    orders=1,
+)
+case(
+    ops.conv2d_input_grad,
+    _input_grad,
+    torch=_torch_input_grad,
+    errors=[
+        error(
+            lambda d: ((d.normal(1, 3, 3, 5), d.normal(3, 3, 2, 4)), {"x_hw": 5}),
+            ShapeError,
+            "w has 4 output channels, g_y has 5",
+        ),
+        error(
+            lambda d: ((d.normal(1, 3, 3, 4), d.normal(3, 3, 2, 4)), {"x_hw": 6}),
+            ShapeError,
+            "outputs of 4x4, g_y has 3x3",
+        ),
+        error(lambda d: ((d.normal(1, 3, 3, 4), d.normal(3, 3, 2, 4)), {"x_hw": (5,)}), ArgumentError, "x_hw is"),
+    ],
+    bench=[
+        (((64, 16, 16, 64), (4, 4, 3, 64)), {"x_hw": (32, 32), "stride": 2, "pad": 1}),
+        (((64, 8, 8, 128), (4, 4, 64, 128)), {"x_hw": (16, 16), "stride": 2, "pad": 1}),
+    ],
+)
+case(ops.conv2d_input_grad, _causal_input_grad, name="causal", torch=_torch_input_grad)
+case(
+    ops.conv2d_weight_grad,
+    _weight_grad,
+    torch=_torch_weight_grad,
+    errors=[
+        error(
+            lambda d: ((d.normal(1, 5, 5, 3), d.normal(2, 3, 3, 4)), {"k": 3}), ShapeError, "x has 1 images, g_y has 2"
+        ),
+        error(lambda d: ((d.normal(1, 5, 5, 3), d.normal(1, 4, 3, 4)), {"k": 3}), ShapeError, "g_y has 4x3"),
+        error(lambda d: ((d.normal(1, 5, 5, 3), d.normal(1, 3, 3, 4)), {"k": 0}), ArgumentError, "k is 0"),
+    ],
+    bench=[
+        (((16, 28, 28, 64), (16, 28, 28, 64)), {"k": 3, "pad": 1}),
+        (((64, 16, 16, 64), (64, 8, 8, 128)), {"k": 4, "stride": 2, "pad": 1}),
+    ],
+)
+case(
+    ops.conv2d_weight_grad,
+    _causal_weight_grad,
+    name="causal",
+    torch=_torch_weight_grad,
+    bench=[(((16, 28, 28, 64), (16, 28, 28, 64)), {"k": 3, "pad": 1, "mask": "B"})],
+)
+case(
+    ops.conv2d_bias_act,
+    _smooth,
+    torch=_torch_bias_act,
+    errors=[
+        error(lambda d: ((*_x_w(d), d.normal(3)), {}), ShapeError, "b has shape \\(3,\\), w has 4"),
+        error(lambda d: ((*_x_w(d), d.normal(4)), {"activation": "sine"}), ArgumentError, "activation is 'sine'"),
+    ],
+    bench=[(((16, 28, 28, 64), (3, 3, 64, 64), (64,)), {"pad": 1, "mask": "B", "activation": "relu"})],
+)
+case(ops.conv2d_bias_act, _kinked, name="kinked", torch=_torch_bias_act)
+
+
+# -- pooling ----------------------------------------------------------------------------------------------------------
+
+
+def _windows(d):
+    """(N, H, W, C), y_hw, parameters."""
+    size, stride = d.choice((2, 2), (2, 3), (1, 1), (3, 2)), d.choice(None, (2, 2), (1, 1), (3, 2))
+    x_hw = size[0] + d.size(0, 5), size[1] + d.size(0, 5)
+    y_hw = out_hw(x_hw, size, stride or size, ((0, 0), (0, 0)))
+    return (d.size(0, 3), *x_hw, d.choice(3, 1, 17)), y_hw, {"size": size, "stride": stride}
+
+
+def _image(d):
+    shape, _, how = _windows(d)
+    return (d.distinct(*shape),), how
+
+
+def _torch_pool(torch, x, *, size, stride, factor=1.0):
+    return _last(torch.nn.functional.avg_pool2d(_first(x), size, stride)) * (factor * size[0] * size[1])
+
+
+def _torch_pool_grad(torch, g, *, x_hw, size, stride, factor):
+    one = torch.full((g.shape[3], 1, *size), factor, dtype=g.dtype)
+    y = torch.nn.functional.conv_transpose2d(_first(g), one, stride=stride or size, groups=g.shape[3])
+    return _last(torch.nn.functional.pad(y, (0, x_hw[1] - y.shape[3], 0, x_hw[0] - y.shape[2])))
+
+
+def _pool(d):
+    (x,), how = _image(d)
+    return (x,), {**how, "factor": d.choice(1.0, 0.25)}
+
+
+def _pool_grad(d):
+    shape, y_hw, how = _windows(d)
+    return (d.normal(shape[0], *y_hw, shape[3]),), {"x_hw": shape[1:3], **how, "factor": d.choice(1.0, 0.25)}
+
+
+case(
+    ops.pool2d,
+    _pool,
+    torch=_torch_pool,
+    errors=[
+        error(lambda d: ((d.normal(1, 4, 4, 3),), {"size": 5}), ShapeError, "no window of 5x5"),
+        error(lambda d: ((d.normal(4, 4, 3),), {"size": 2}), ShapeError, "x has shape"),
+        error(lambda d: ((d.normal(1, 4, 4, 3),), {"size": 0}), ArgumentError, "size is 0"),
+    ],
+)
+case(
+    ops.pool2d_grad,
+    _pool_grad,
+    torch=_torch_pool_grad,
+    errors=[error(lambda d: ((d.normal(1, 2, 2, 3),), {"x_hw": 6, "size": 2}), ShapeError, "outputs of 3x3")],
+)
+case(
+    ops.avg_pool2d,
+    _image,
+    torch=lambda torch, x, *, size, stride: _last(torch.nn.functional.avg_pool2d(_first(x), size, stride)),
+    errors=[error(lambda d: ((d.normal(1, 4, 4, 3),), {"size": (2, 2, 2)}), ArgumentError, "avg_pool2d: size is")],
+    bench=[(((64, 28, 28, 16),), {"size": 2})],
+)
+case(
+    ops.upsample_nearest,
+    lambda d: (
+        (d.normal(d.size(0, 3), d.size(1, 4), d.size(1, 4), d.choice(3, 1, 17)),),
+        {"scale": d.choice(2, (1, 3))},
+    ),
+    torch=lambda torch, x, *, scale: _last(
+        torch.nn.functional.interpolate(_first(x), scale_factor=scale if isinstance(scale, tuple) else (scale, scale))
+    ),
+    errors=[
+        error(lambda d: ((d.normal(4, 4, 3),), {"scale": 2}), ShapeError, "upsample_nearest: x has shape"),
+        error(lambda d: ((d.normal(1, 4, 4, 3),), {"scale": 0.5}), ArgumentError, "scale is 0.5"),
+    ],
+    bench=[(((64, 14, 14, 16),), {"scale": 2})],
+)
+
+
+def _torch_max(torch, x, *, size, stride):
+    return _last(torch.nn.functional.max_pool2d(_first(x), size, stride))
+
+
+def _places(torch, x, size, stride):
+    """(N, C, H' W'): where the maxima stand in H W."""
+    return torch.nn.functional.max_pool2d(_first(x), size, stride, return_indices=True)[1].flatten(2)
+
+
+def _torch_max_at(torch, x, v, *, size, stride):
+    hw = out_hw(tuple(x.shape[1:3]), size, stride or size, ((0, 0), (0, 0)))
+    taken = _first(v).flatten(2).gather(2, _places(torch, x, size, stride))
+    return _last(taken.reshape(len(x), x.shape[3], *hw))
+
+
+def _torch_max_grad(torch, x, g, *, size, stride):
+    zeros = torch.zeros_like(_first(x).flatten(2))
+    given = zeros.scatter_add(2, _places(torch, x, size, stride), _first(g).flatten(2))
+    return _last(given.reshape(_first(x).shape))
+
+
+def _two_images(d):
+    (x,), how = _image(d)
+    return (x, d.normal(*x.shape)), how
+
+
+def _image_and_g(d):
+    shape, y_hw, how = _windows(d)
+    return (d.distinct(*shape), d.normal(shape[0], *y_hw, shape[3])), how
+
+
+case(
+    ops.max_pool2d,
+    _image,
+    torch=_torch_max,
+    errors=[
+        error(lambda d: ((d.normal(1, 4, 4, 3),), {"size": (2, 5)}), ShapeError, "no window of 2x5"),
+        error(lambda d: ((d.integers(1, 4, 4, 3, high=9),), {"size": 2}), DTypeError, "x is int64"),
+        error(lambda d: ((d.normal(1, 4, 4, 3),), {"size": 2, "stride": 0}), ArgumentError, "stride is 0"),
+    ],
+    bench=[(((64, 28, 28, 16),), {"size": 2})],
+)
+case(
+    ops.max_pool2d_at,
+    _two_images,
+    torch=_torch_max_at,
+    errors=[error(lambda d: ((d.normal(1, 4, 4, 3), d.normal(1, 4, 4, 2)), {"size": 2}), ShapeError, "differ")],
+)
+case(
+    ops.max_pool2d_grad,
+    _image_and_g,
+    torch=_torch_max_grad,
+    errors=[
+        error(lambda d: ((d.normal(1, 4, 4, 3), d.normal(1, 2, 2, 2)), {"size": 2}), ShapeError, "differ in images"),
+        error(lambda d: ((d.normal(1, 4, 4, 3), d.normal(1, 3, 2, 3)), {"size": 2}), ShapeError, "outputs of 2x2"),
+    ],
+)
