@@ -1,0 +1,324 @@
+"""Optimizers against PyTorch, closed forms and their specification; clipping, schedules, averages, state."""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+import pytest
+
+import tinygen as tg
+from tinygen import optim
+from tinygen.errors import ArgumentError, CheckpointError, DTypeError, InPlaceError, ShapeError
+from tinygen.kernels import backend
+from tinygen.optim import schedules
+from tinygen.optim.block import SMALL
+
+SHAPES = [(3, 4), (4,), (), (200, 100), (2, 1, 3)]  # the fourth is updated on its own, the others gathered
+
+OPTIMIZERS = {
+    "sgd": (optim.SGD, {"lr": 0.1}),
+    "momentum": (optim.SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}),
+    "nesterov": (optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
+    "adam": (optim.Adam, {"lr": 0.01, "weight_decay": 0.1}),
+    "adam_betas": (optim.Adam, {"lr": 0.01, "betas": (0.5, 0.9), "eps": 1e-4}),
+    "adamw": (optim.AdamW, {"lr": 0.01, "weight_decay": 0.1}),
+    "adamax": (optim.Adamax, {"lr": 0.01, "weight_decay": 0.1}),
+    "rmsprop": (optim.RMSprop, {"lr": 0.01, "weight_decay": 0.1}),
+    "rmsprop_full": (optim.RMSprop, {"lr": 0.01, "momentum": 0.9, "centered": True}),
+    "adadelta": (optim.Adadelta, {"lr": 0.5, "weight_decay": 0.1}),
+}
+
+
+def values(seed, dtype=np.float64):
+    rng = np.random.default_rng(seed)
+    return [rng.standard_normal(shape).astype(dtype) for shape in SHAPES]
+
+
+def parameters(dtype=np.float64):
+    return [tg.Tensor(np.array(a)).requires_grad_() for a in values(0, dtype)]
+
+
+def train(name, steps, dtype=np.float64, **more):
+    make, options = OPTIMIZERS[name]
+    params = parameters(dtype)
+    opt = make(params, **{**options, **more})
+    for step in range(1, steps + 1):
+        opt.update(values(step, dtype))
+    return params, opt
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_twenty_updates_equal_pytorch(name):
+    import torch
+
+    make, options = OPTIMIZERS[name]
+    theirs = [torch.tensor(a, requires_grad=True) for a in values(0)]
+    opt = getattr(torch.optim, make.__name__)(theirs, **options)
+    for step in range(1, 21):
+        for p, g in zip(theirs, values(step), strict=True):
+            p.grad = torch.tensor(g)
+        opt.step()
+    mine, _ = train(name, 20)
+    for p, q in zip(mine, theirs, strict=True):
+        np.testing.assert_allclose(p.numpy(), q.detach().numpy(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_kernels_follow_the_specification(name, dtype):
+    mine, _ = train(name, 5, dtype)
+    with backend("reference"):
+        expected, _ = train(name, 5, dtype)
+    for p, q in zip(mine, expected, strict=True):
+        assert p.dtype == dtype
+        np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=0, atol=200 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_bits_do_not_depend_on_threads(name):
+    before = numba.get_num_threads()
+    many, _ = train(name, 3, np.float32, max_norm=1.0)
+    numba.set_num_threads(1)
+    try:
+        one, _ = train(name, 3, np.float32, max_norm=1.0)
+    finally:
+        numba.set_num_threads(before)
+    assert all(np.array_equal(p.numpy(), q.numpy()) for p, q in zip(many, one, strict=True))
+
+
+def one_parameter(value=1.0):
+    return tg.Tensor(np.array([value])).requires_grad_()
+
+
+def test_closed_forms_of_a_constant_gradient():
+    g = [np.array([2.0])]
+    # after n updates with gradient g: SGD moved n * lr * g; momentum b weighs the k-th by (1 - b**(n - k)) / (1 - b)
+    p = one_parameter()
+    opt = optim.SGD([p], lr=0.1)
+    for _ in range(5):
+        opt.update(g)
+    assert p.item() == pytest.approx(1 - 5 * 0.1 * 2)
+    p = one_parameter()
+    opt = optim.SGD([p], lr=0.1, momentum=0.5)
+    for _ in range(5):
+        opt.update(g)
+    assert p.item() == pytest.approx(1 - 0.1 * 2 * sum((1 - 0.5**k) / 0.5 for k in range(1, 6)))
+    # Adam without eps moves by exactly lr whatever the size of a constant gradient
+    for make in (optim.Adam, optim.Adamax):
+        p = one_parameter()
+        opt = make([p], lr=0.1, eps=0.0)
+        for _ in range(7):
+            opt.update(g)
+        assert p.item() == pytest.approx(1 - 0.7)
+    # RMSprop's first move: lr * g / (sqrt((1 - alpha) g**2) + eps), eps outside the root
+    p = one_parameter()
+    optim.RMSprop([p], lr=0.1, alpha=0.9, eps=1.0).update(g)
+    assert p.item() == pytest.approx(1 - 0.1 * 2 / (math.sqrt(0.1 * 4) + 1))
+    # Adadelta's first move: sqrt(eps) / sqrt((1 - rho) g**2 + eps) * g
+    p = one_parameter()
+    optim.Adadelta([p], rho=0.9, eps=1e-2).update(g)
+    assert p.item() == pytest.approx(1 - 0.1 / math.sqrt(0.1 * 4 + 0.01) * 2)
+    # decoupled decay shrinks by 1 - lr * weight_decay, whatever the gradient's history
+    p = one_parameter()
+    optim.AdamW([p], lr=0.1, weight_decay=0.5).update([np.array([0.0])])
+    assert p.item() == pytest.approx(1 - 0.1 * 0.5)
+
+
+def test_adam_finds_the_minimum_through_backward_and_step():
+    p = tg.Tensor(np.array([3.0, -4.0])).requires_grad_()
+    opt = optim.Adam([p], lr=0.1)
+    for _ in range(300):
+        opt.zero_grad()
+        ((p - np.array([1.0, 2.0])) ** 2).sum().backward()
+        opt.step()
+    np.testing.assert_allclose(p.numpy(), [1.0, 2.0], atol=1e-3)
+    assert opt.updates == 300
+
+
+# -- the block --------------------------------------------------------------------------------------------------------
+
+
+def test_parameters_live_in_one_block_and_a_second_owner_shares_it():
+    params = parameters()
+    before = [p.numpy().copy() for p in params]
+    opt = optim.Adam(params)
+    assert all(np.array_equal(p.numpy(), b) for p, b in zip(params, before, strict=True))
+    assert all(p.data.base is opt.block.flat for p in params)
+    assert [which for _, which in opt.block.segments] == [[0, 1, 2], [3], [4]]
+    assert params[3].size > SMALL
+    ema = optim.EMA(params)
+    assert np.shares_memory(ema.block.flat, opt.block.flat)
+    part = optim.SGD(params[1:3], lr=0.0)  # adjacent parameters share too
+    assert np.shares_memory(part.block.flat, opt.block.flat)
+    opt.update(values(1))
+
+
+def test_replaced_data_is_refused():
+    params = parameters()
+    opt = optim.Adam(params)
+    params[1].data = np.zeros(4)
+    with pytest.raises(InPlaceError, match=r"params\[1\] \(4,\) is no longer the array"):
+        opt.update(values(1))
+
+
+def test_an_update_makes_kept_values_stale():
+    p = one_parameter(2.0)
+    y = (p * p).sum()
+    optim.SGD([p], lr=0.1).update([np.array([1.0])])
+    with pytest.raises(InPlaceError, match="changed in place"):
+        tg.grad(y, p)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda ps: optim.Adam([]), ArgumentError, "the list of parameters is empty"),
+        (lambda ps: optim.Adam([ps[0], ps[0]]), ArgumentError, "listed twice"),
+        (lambda ps: optim.Adam([tg.Tensor(np.zeros(2))]), ArgumentError, r"params\[0\] is not a parameter"),
+        (lambda ps: optim.Adam([ps[0] * 2]), ArgumentError, r"params\[0\] is not a parameter"),
+        (lambda ps: optim.Adam([ps[0], *parameters(np.float32)]), DTypeError, "float32 and float64"),
+        (lambda ps: optim.Adam(ps).update(values(1)[:2]), ArgumentError, "2 gradients for 5 parameters"),
+        (lambda ps: optim.Adam(ps).update([np.zeros(3), *values(1)[1:]]), ShapeError, r"params\[0\] has shape \(3,\)"),
+        (lambda ps: optim.Adam(ps).update(values(1, np.float32)), DTypeError, r"params\[0\] is float32"),
+        (lambda ps: optim.Adam(ps).step(), ArgumentError, "has no gradient"),
+        (lambda ps: optim.Adam(ps, lr=-1), ArgumentError, "lr is -1"),
+        (lambda ps: optim.Adam(ps, lr=math.nan), ArgumentError, "lr is nan"),
+        (lambda ps: optim.Adam(ps, betas=(0.9, 1.0)), ArgumentError, "betas are"),
+        (lambda ps: optim.Adam(ps, max_norm=0), ArgumentError, "max_norm is 0"),
+        (lambda ps: optim.SGD(ps, nesterov=True), ArgumentError, "nesterov needs a momentum"),
+        (lambda ps: optim.RMSprop(ps, alpha=1), ArgumentError, "alpha is 1"),
+        (lambda ps: optim.Adadelta(ps, eps=0), ArgumentError, "eps is 0"),
+        (lambda ps: optim.EMA(ps, decay=1), ArgumentError, "decay is 1"),
+        (lambda ps: optim.clip_by_global_norm([], 1.0), ArgumentError, "empty"),
+    ],
+)
+def test_bad_arguments_are_refused(call, error, text):
+    with pytest.raises(error, match=text):
+        call(parameters())
+
+
+# -- clipping ---------------------------------------------------------------------------------------------------------
+
+
+def test_clipping_scales_all_gradients_by_their_common_norm():
+    grads = [tg.Tensor(a) for a in values(1)]
+    norm = math.sqrt(sum((a**2).sum() for a in values(1)))
+    clipped, found = optim.clip_by_global_norm(grads, 0.5)
+    assert found.item() == pytest.approx(norm, rel=1e-12)
+    for a, g in zip(clipped, grads, strict=True):
+        np.testing.assert_allclose(a.numpy(), g.numpy() * 0.5 / (norm + 1e-6), rtol=1e-12)
+    untouched, _ = optim.clip_by_global_norm(grads, 2 * norm)
+    assert all(np.array_equal(a.numpy(), g.numpy()) for a, g in zip(untouched, grads, strict=True))
+
+
+def test_max_norm_is_clipping_before_the_update():
+    inside, opt = train("momentum", 1, max_norm=0.5)
+    outside = parameters()
+    make, options = OPTIMIZERS["momentum"]
+    clipped, norm = optim.clip_by_global_norm([tg.Tensor(a) for a in values(1)], 0.5)
+    make(outside, **options).update(clipped)
+    assert opt.norm == norm.item()
+    for p, q in zip(inside, outside, strict=True):
+        np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=1e-12)
+
+
+def test_a_nan_gradient_is_not_clipped_away():
+    p = one_parameter()
+    optim.SGD([p], lr=0.1, max_norm=1.0).update([np.array([np.nan])])
+    assert math.isnan(p.item())
+
+
+# -- schedules --------------------------------------------------------------------------------------------------------
+
+
+def test_schedules():
+    assert [schedules.constant(2.0)(s) for s in (0, 9)] == [2.0, 2.0]
+    assert [schedules.step_decay(1.0, every=2, factor=0.5)(s) for s in range(5)] == [1, 1, 0.5, 0.5, 0.25]
+    assert schedules.exponential(1.0, factor=0.9)(3) == pytest.approx(0.9**3)
+    assert [schedules.linear_warmup(1.0, warmup=4)(s) for s in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
+    rate = schedules.cosine(1.0, total=10, warmup=2, final=0.1)
+    assert [rate(s) for s in (0, 1, 2)] == [0.5, 1.0, 1.0]
+    assert rate(6) == pytest.approx(0.55)
+    assert rate(10) == rate(99) == pytest.approx(0.1)
+    for bad in (
+        lambda: schedules.cosine(1.0, total=2, warmup=2),
+        lambda: schedules.step_decay(1.0, every=0, factor=0.5),
+        lambda: schedules.linear_warmup(1.0, warmup=0),
+    ):
+        with pytest.raises(ArgumentError):
+            bad()
+
+
+def test_an_optimizer_follows_its_schedule():
+    p = one_parameter(0.0)
+    opt = optim.SGD([p], lr=schedules.linear_warmup(1.0, warmup=4))
+    seen = []
+    for _ in range(6):
+        opt.update([np.array([1.0])])
+        seen.append(opt.lr)
+    assert seen == [0.25, 0.5, 0.75, 1, 1, 1]
+    assert p.item() == -sum(seen)
+    opt.lr = 0.5
+    opt.update([np.array([1.0])])
+    assert p.item() == -sum(seen) - 0.5
+
+
+# -- state ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_training_resumes_with_the_same_bits(name):
+    straight, _ = train(name, 7, np.float32)
+    half, opt = train(name, 4, np.float32)
+    params = [tg.Tensor(p.numpy().copy()).requires_grad_() for p in half]
+    make, options = OPTIMIZERS[name]
+    resumed = make(params, **{**options, "lr": 123.0})
+    resumed.load_state_dict(opt.state_dict())
+    for step in range(5, 8):
+        resumed.update(values(step, np.float32))
+    assert all(np.array_equal(p.numpy(), q.numpy()) for p, q in zip(params, straight, strict=True))
+
+
+def test_a_state_is_a_copy_and_must_fit():
+    params, opt = train("adam", 1)
+    state = opt.state_dict()
+    before = {k: a.copy() for k, a in state.items()}
+    opt.update(values(2))
+    assert all(np.array_equal(state[k], before[k]) for k in state)
+    with pytest.raises(CheckpointError, match="this optimizer needs"):
+        optim.SGD(params, momentum=0.9).load_state_dict(state)
+    with pytest.raises(CheckpointError, match="belongs to other parameters"):
+        optim.Adam(params[:2]).load_state_dict(state)
+
+
+def test_ema():
+    p = one_parameter(1.0)
+    ema = optim.EMA([p], decay=0.9)
+    average = 1.0
+    for value in (2.0, 5.0):
+        p.data[:] = value
+        ema.update()
+        average = 0.9 * average + 0.1 * value
+    with ema.swapped():
+        assert p.item() == pytest.approx(average)
+    assert p.item() == 5.0
+    other = optim.EMA([one_parameter(0.0)], decay=0.9)
+    other.load_state_dict(ema.state_dict())
+    with other.swapped():
+        assert other.block.params[0].item() == pytest.approx(average)
+    with pytest.raises(CheckpointError, match="belongs to other parameters"):
+        optim.EMA(parameters()).load_state_dict(ema.state_dict())
+    with pytest.raises(CheckpointError, match="'average' alone"):
+        other.load_state_dict({})
+
+
+def test_weights_come_back_when_evaluation_fails():
+    p = one_parameter(1.0)
+    ema = optim.EMA([p])
+    p.data[:] = 7.0
+    with pytest.raises(ZeroDivisionError), ema.swapped():
+        raise ZeroDivisionError
+    assert p.item() == 7.0
