@@ -1,0 +1,258 @@
+"""RealNVP (Dinh, Sohl-Dickstein & Bengio 2017, "Density estimation using Real NVP").
+
+    log p(x) = log N(z; 0, 1) + log|det dz/dx|,   z = f(x), an invertible map of affine couplings
+
+A coupling with mask b (1 = kept) leaves b*x as it is and moves the rest by functions of it (eq. 9):
+
+    y = b*x + (1 - b)*(x * exp(s(b*x)) + t(b*x)),   log|det| = sum (1 - b)*s
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .. import nn, ops
+from ..errors import ArgumentError
+from ..modes import no_grad
+from ..random import Key
+from ..tensor import Array, Tensor
+from .model import DataSpec, Model
+from .preprocess import dequantize, from_logit, log_volume, to_logit
+
+
+class Coupling(nn.Module):
+    """One affine coupling; `network` maps b*x (N, ..., C) to (N, ..., 2C), the raw s and t.
+
+    s = scale * tanh(raw s), with a learned scale for each channel (section 4.1), keeps exp(s) in bounds.
+    """
+
+    def __init__(self, mask: Array, network: nn.Module):
+        self.mask = nn.Buffer(np.asarray(mask, np.float32))
+        self.scale = nn.Parameter(np.ones(mask.shape[-1:], np.float32))
+        self.network = network
+
+    def _scale_and_shift(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """s and t, zero where b keeps x; x may be the input or the output, for they agree there."""
+        s, t = ops.split(self.network(x * self.mask), sections=2, axis=-1)  # type: ignore[operator]
+        moved = 1 - self.mask  # type: ignore[operator]
+        return ops.tanh(s) * (self.scale * moved), t * moved
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x -> (y, log|det dy/dx| (N,))."""
+        return ops.affine_coupling(x, *self._scale_and_shift(x))
+
+    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """y -> (x, log|det dx/dy| (N,))."""
+        return ops.affine_coupling_inverse(y, *self._scale_and_shift(y))
+
+
+class Residual(nn.Module):
+    """x + conv(relu(conv(relu(x)))), 3x3."""
+
+    def __init__(self, width: int, *, key: Key):
+        self.a = nn.Conv2d(width, width, 3, padding="same", key=key.fold_in("a"))
+        self.b = nn.Conv2d(width, width, 3, padding="same", key=key.fold_in("b"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.b(ops.relu(self.a(ops.relu(x))))
+
+
+def dense_network(dims: int, hidden: int, *, key: Key) -> nn.Module:
+    """D -> hidden -> hidden -> 2D with relu; the last layer starts at zero, so the coupling at the identity."""
+    last = nn.Linear(hidden, 2 * dims, key=key.fold_in("last"))
+    return nn.Sequential(
+        nn.Linear(dims, hidden, activation="relu", key=key.fold_in("first")),
+        nn.Linear(hidden, hidden, activation="relu", key=key.fold_in("second")),
+        _zeroed(last),
+    )
+
+
+def residual_network(channels: int, width: int, blocks: int, *, key: Key) -> nn.Module:
+    """C -> width, residual blocks, -> 2C, all 3x3; the last layer starts at zero."""
+    last = nn.Conv2d(width, 2 * channels, 3, padding="same", key=key.fold_in("last"))
+    return nn.Sequential(
+        nn.Conv2d(channels, width, 3, padding="same", key=key.fold_in("first")),
+        *(Residual(width, key=key.fold_in("block").fold_in(i)) for i in range(blocks)),
+        nn.ReLU(),
+        _zeroed(last),
+    )
+
+
+def _zeroed(layer: nn.Linear | nn.Conv2d) -> nn.Module:
+    layer.weight.data[...] = 0
+    if layer.bias is not None:
+        layer.bias.data[...] = 0
+    return layer
+
+
+def checkerboard(height: int, width: int, channels: int, flip: bool) -> Array:
+    """Figure 3, left: 1 where row + column is even (odd when flipped), alike in all channels."""
+    even = (np.add.outer(np.arange(height), np.arange(width)) % 2 == 0) != flip
+    return np.repeat(even[:, :, None], channels, axis=2)
+
+
+def channelwise(height: int, width: int, channels: int, flip: bool) -> Array:
+    """Figure 3, right: 1 in the first half of the channels (second when flipped)."""
+    first = (np.arange(channels) < channels // 2) != flip
+    return np.broadcast_to(first, (height, width, channels)).copy()
+
+
+class RealNVP(Model):
+    """A RealNVP for rows (D,) or images (H, W, C).
+
+    Rows: `couplings` dense couplings of width `hidden`, masks alternating between even and odd entries.  Rows of real
+    numbers are standardised first, by the mean and standard deviation that `initialize` finds; the volume is counted.
+    Images: per scale three checkerboard couplings, a squeeze (H, W, C) -> (H/2, W/2, 4C), three channel-wise ones, and
+    half of the channels leave; at the last scale four checkerboard couplings (section 3.6).  The couplings are
+    residual networks of `blocks` blocks of width `hidden`.
+    Integer data (levels) are dequantised and taken through a logit with margin alpha, both counted: log_prob is that of
+    the integers (a lower bound on it, for one draw of the noise).
+    """
+
+    monitor: ClassVar[str | None] = "nll_nats"
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        *,
+        levels: int | None = None,
+        hidden: int = 64,
+        couplings: int = 6,
+        scales: int = 2,
+        blocks: int = 2,
+        alpha: float = 0.05,
+        key: Key,
+    ):
+        self.shape, self.levels, self.alpha = tuple(shape), levels, alpha
+        self.mean, self.std = nn.Buffer(np.zeros(shape, np.float32)), nn.Buffer(np.ones(shape, np.float32))
+        if len(self.shape) == 1:
+            if self.shape[0] < 2:
+                raise ArgumentError(f"RealNVP: a coupling needs at least two entries, shape is {self.shape}.")
+            dims = self.shape[0]
+            masks = [np.arange(dims) % 2 == i % 2 for i in range(couplings)]
+            nets = [dense_network(dims, hidden, key=key.fold_in(i)) for i in range(couplings)]
+            self.stages = [nn.Sequential(*map(Coupling, masks, nets))]
+        elif len(self.shape) == 3:
+            self.stages = list(_image_stages(self.shape, scales, hidden, blocks, key))
+        else:
+            raise ArgumentError(f"RealNVP: shape must be (D,) or (H, W, C), got {self.shape}.")
+
+    @classmethod
+    def settings_for(cls, data: DataSpec) -> dict[str, Any]:
+        common = {"shape": list(data.shape), "levels": data.levels}
+        if data.kind == "image":
+            scales = 1  # as many as the side can be halved, up to three
+            while scales < 3 and data.shape[0] % 2**scales == 0 and data.shape[1] % 2**scales == 0:
+                scales += 1
+            return {**common, "hidden": 64, "scales": scales, "blocks": 2, "alpha": 0.05}
+        return {**common, "hidden": 128, "couplings": 10 if data.kind == "table" else 8, "alpha": 0.05}
+
+    def initialize(self, x: Array) -> None:
+        """Learn the standardisation of real-valued rows from the training data x (n, D)."""
+        if self.levels is None:
+            self.mean.copy_(x.mean(0))
+            self.std.copy_(np.maximum(x.std(0), 1e-6))
+
+    # -- the map ------------------------------------------------------------------------------------------------------
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x (N, *shape), continuous -> (z (N, D), log|det dz/dx| (N,))."""
+        log_det: Any = 0.0
+        left = []  # the channels that have gone, scale by scale
+        for i, stage in enumerate(self.stages):
+            if i % 2:  # between two scales: squeeze, channel-wise couplings, half of the channels leave
+                x = ops.space_to_depth(x, block=2)
+            for coupling in stage.layers:
+                x, change = coupling(x)
+                log_det = change + log_det
+            if i % 2:
+                gone, x = ops.split(x, sections=2, axis=-1)
+                left.append(gone)
+        flat = [ops.reshape(part, shape=(len(x), math.prod(part.shape[1:]))) for part in (*left, x)]
+        return (ops.concat(*flat, axis=1) if left else flat[0]), log_det
+
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """z (N, D) -> (x (N, *shape), log|det dx/dz| (N,))."""
+        n, log_det = len(z), 0.0
+        shapes, size = [], self.shape
+        for _ in self.stages[1::2]:
+            size = (size[0] // 2, size[1] // 2, size[2] * 2)  # after the squeeze and the leaving of half
+            shapes.append(size)
+        parts = ops.split(z, sections=[math.prod(s) for s in (*shapes, size)], axis=1)
+        x = ops.reshape(parts[-1], shape=(n, *size))
+        left = [ops.reshape(part, shape=(n, *s)) for part, s in zip(parts, shapes)]
+        for i, stage in reversed(list(enumerate(self.stages))):
+            if i % 2:
+                x = ops.concat(left.pop(), x, axis=-1)
+            for coupling in reversed(stage.layers):
+                x, change = coupling.inverse(x)
+                log_det = change + log_det
+            if i % 2:
+                x = ops.depth_to_space(x, block=2)
+        return x, log_det  # type: ignore[return-value]
+
+    # -- the model ----------------------------------------------------------------------------------------------------
+
+    def to_continuous(self, x: Array | Tensor, *, key: Key | None) -> tuple[Tensor, Any]:
+        """Stored data -> (what the map takes, log|det| of getting there (N,) or a number)."""
+        x = self.float_batch(x, self.shape)
+        if self.levels is None:
+            return (x - self.mean) / self.std, -float(np.log(self.std.data).sum(dtype=np.float64))  # type: ignore[operator]
+        if key is None:
+            raise ArgumentError("RealNVP: integer data are dequantised with noise. Pass key=...")
+        y, log_det = to_logit(dequantize(x, self.levels, key=key), self.alpha)
+        return y, log_det - log_volume(self.levels, math.prod(self.shape))
+
+    def log_prob(self, x: Array | Tensor, *, key: Key | None = None) -> Tensor:
+        """log p(x), nats, (N,); for integer data a lower bound, with the noise drawn from the key."""
+        y, change = self.to_continuous(x, key=key)
+        z, log_det = self.forward(y)
+        zero = Tensor(np.zeros_like(z.data))
+        return ops.gaussian_log_prob(z, zero, zero, event_ndim=1) + log_det + change
+
+    def loss(self, x: Array | Tensor, *, key: Key | None = None) -> Tensor:
+        """The mean negative log-likelihood, nats per example."""
+        return -ops.mean(self.log_prob(x, key=key))
+
+    def evaluate(self, x: Array, *, key: Key) -> dict[str, np.ndarray]:
+        """nll_nats; for integer data an upper bound, with one draw of the noise."""
+        with no_grad():
+            return {"nll_nats": -self.log_prob(x, key=key).data.astype(np.float64)}
+
+    def sample(self, n: int, *, key: Key, temperature: float = 1.0) -> Tensor:
+        """n draws: rows (n, D), or images (n, H, W, C) on the grid of levels scaled to [0, 1].
+
+        `temperature` is the standard deviation of z.
+        """
+        with no_grad():
+            z = ops.normal((n, math.prod(self.shape)), key=key, dtype=self.dtype) * temperature
+            y, _ = self.inverse(z)
+            if self.levels is None:
+                return y * self.std + self.mean
+            level = ops.floor(from_logit(y, self.alpha) * self.levels)
+            return ops.clip(level, low=0.0, high=float(self.levels - 1)) * (1.0 / (self.levels - 1))
+
+
+def _image_stages(shape: tuple[int, ...], scales: int, hidden: int, blocks: int, key: Key) -> Any:
+    """Couplings on pixels, then (squeezed) on channels, alternately; the last stage is on pixels."""
+    height, width, channels = shape
+    if scales < 1 or height % 2 ** (scales - 1) or width % 2 ** (scales - 1):
+        raise ArgumentError(
+            f"RealNVP: an image of {height}x{width} cannot be halved {scales - 1} times for {scales} scales."
+        )
+
+    def stage(name: str, pattern: Any, count: int) -> nn.Sequential:
+        keys = [key.fold_in(name).fold_in(i) for i in range(count)]
+        nets = [residual_network(channels, hidden, blocks, key=k) for k in keys]
+        return nn.Sequential(*(Coupling(pattern(height, width, channels, bool(i % 2)), n) for i, n in enumerate(nets)))
+
+    for scale in range(scales - 1):
+        yield stage(f"checkerboard{scale}", checkerboard, 3)
+        height, width, channels = height // 2, width // 2, channels * 4
+        yield stage(f"channelwise{scale}", channelwise, 3)
+        channels //= 2
+    yield stage("last", checkerboard, 4)
