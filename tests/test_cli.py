@@ -145,13 +145,11 @@ def test_a_damaged_checkpoint(run: str, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_divergence_has_its_code(images: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert train(images, "--steps", "50", "--lr", "1e38") == 5
+    assert train(images, "--steps", "50", "--lr", "1e4") == 5
     err = capsys.readouterr()[1]
     assert "first to produce" in err
     assert "Traceback" not in err
-    assert (
-        train(images, "--steps", "50", "--lr", "1e38", "--resume") == 5
-    )  # from the last good checkpoint, to the same end
+    assert train(images, "--resume") == 5  # from the last good checkpoint to the same end
 
 
 def test_debug_shows_where(run: str) -> None:
@@ -200,7 +198,7 @@ except SystemExit:
     assert "exit codes:" in done.stdout
 
 
-SLOW = ("--levels", "2", "--batch-size", "8", "--steps", "300", "--set", "checkpoint_seconds=0", *TINY)
+SLOW = ("--levels", "2", "--batch-size", "8", "--set", "checkpoint_seconds=0", *TINY)
 
 
 def wait_for_step(folder: Path, step: int, process: subprocess.Popen[str]) -> None:
@@ -216,14 +214,15 @@ def wait_for_step(folder: Path, step: int, process: subprocess.Popen[str]) -> No
 
 def test_killed_and_resumed_ends_with_the_same_bits(images: str) -> None:
     whole, killed = Path("whole"), Path("killed")
-    process = shell("train", "vae", "--data", images, "--out", str(killed), *SLOW)
-    for step in (5, 60):
+    process = shell("train", "vae", "--data", images, "--out", str(killed), "--steps", "90", *SLOW)
+    for step in (5, 40):
         wait_for_step(killed, step, process)
         process.kill()
         process.communicate()
         process = shell("train", "vae", "--out", str(killed), "--resume")
-    assert process.wait(60) == 0
-    assert main(["train", "vae", "--data", images, "--out", str(whole), *SLOW]) == 0
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert main(["train", "vae", "--data", images, "--out", str(whole), "--steps", "90", *SLOW]) == 0
     for part in ("checkpoints", "best"):
         (a, meta_a), (b, meta_b) = (checkpoint.load(folder / part) for folder in (whole, killed))
         assert meta_a == meta_b
@@ -233,7 +232,7 @@ def test_killed_and_resumed_ends_with_the_same_bits(images: str) -> None:
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_signals_save_and_say_how_to_go_on(signum: int, images: str) -> None:
-    process = shell("train", "vae", "--data", images, "--out", "r", *SLOW)
+    process = shell("train", "vae", "--data", images, "--out", "r", "--steps", "1000", *SLOW)
     wait_for_step(Path("r"), 3, process)
     process.send_signal(signum)
     _, err = process.communicate(timeout=60)

@@ -17,9 +17,9 @@ from tinygen.testing.twins import Twin
 pytestmark = pytest.mark.parity
 
 KEY = tg.Key(0)
-# Relative to the larger of the two: what reorders sums differs by rounding, and no more.
-LOSS = {"float64": 1e-11, "float32": 2e-5}
-GRADIENT = {"float64": 1e-9, "float32": 5e-4}
+# Sums in another order differ by rounding and no more; measured: 1e-15 and 1e-7, gradients 5e-15 and 2e-6.
+LOSS = {"float64": 1e-13, "float32": 2e-6}
+GRADIENT = {"float64": 1e-12, "float32": 5e-5}
 
 
 def draw(*shape: int) -> np.ndarray:
@@ -138,7 +138,7 @@ def train(model: models.Model, twin: Twin, batches: Iterator, *, lr: float = 1e-
     return np.array(losses).reshape(-1, len(objectives), 2)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-9), ("float32", 1e-3)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-11), ("float32", 2e-5)])
 @pytest.mark.parametrize("name", ["vae mlp, binarised", "pixelcnn, bernoulli", "gan conv"])
 def test_twenty_steps_of_adam(name: str, dtype: str, tolerance: float) -> None:
     """Losses step by step, and at the end weights and the running statistics of batch normalisation."""
@@ -202,23 +202,27 @@ def real(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["mnist", "binarized-mnist"])
 def test_vae_learns_mnist_as_its_twin_does(real, name: str) -> None:
-    """200 steps of the VAE 784-500-20 in float32: losses agree, and fall from 540 to less than 180 nats."""
+    """200 steps of the VAE 784-500-20 in float32: losses agree, and fall from above 500 to below 180 nats."""
     mnist = real(name)
     model = models.VAE((28, 28, 1), levels=mnist.levels, hidden=500, latent=20, key=KEY)
     losses = train(model, Twin(model), take(mnist, 100, 200))[:, 0]
-    np.testing.assert_allclose(losses[:, 0], losses[:, 1], rtol=1e-3)
-    assert losses[0].min() > 500
-    assert losses[-10:].mean(0).max() < 180
+    check_curves(losses)
 
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["mnist", "binarized-mnist"])
 def test_pixelcnn_learns_mnist_as_its_twin_does(real, name: str) -> None:
-    """60 steps of a small PixelCNN in float32: losses agree, and fall from 540 to less than 180 nats."""
+    """60 steps of a small PixelCNN in float32: losses agree, and fall from above 500 to below 180 nats."""
     mnist = real(name)
     model = models.PixelCNN((28, 28, 1), levels=mnist.levels, likelihood="bernoulli", channels=16, blocks=3, key=KEY)
     losses = train(model, Twin(model), take(mnist, 16, 60), lr=3e-3)[:, 0]
-    np.testing.assert_allclose(losses[:, 0], losses[:, 1], rtol=1e-3)
+    check_curves(losses)
+
+
+def check_curves(losses: np.ndarray) -> None:
+    """Equal up to rounding at first; later float32 rounding grows as a relu here and there falls on the other side."""
+    np.testing.assert_allclose(losses[:20, 0], losses[:20, 1], rtol=1e-5)
+    np.testing.assert_allclose(losses[:, 0], losses[:, 1], rtol=1e-2)
     assert losses[0].min() > 500
     assert losses[-10:].mean(0).max() < 180
 

@@ -4,8 +4,9 @@ Hand-written kernels, a small differentiation core, whole models.  `import tinyg
 """
 
 from . import kernels, ops, nn, optim, distributions, models, data  # noqa: I001 - from the bottom up
-from .autograd import grad, value_and_grad
+from .autograd import grad
 from .convert import as_tensor, from_dlpack, tensor
+from .functional import value_and_grad
 from .modes import detect_anomaly, enable_grad, no_grad
 from .random import Key
 from .tensor import Tensor

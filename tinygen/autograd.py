@@ -8,13 +8,13 @@ The walk is a loop, not a recursion, and visits only nodes that lead to what was
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .errors import ArgumentError, DTypeError, NotDifferentiable, ShapeError, shape_text
-from .modes import enable_grad, record
+from .modes import record
 from .tensor import Tensor
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def backprop(
 
     def add(node: Node, out: int, g: Tensor) -> None:
         key = (id(node), out)
-        cotangents[key] = cotangents[key] + g if key in cotangents else g  # type: ignore[operator]
+        cotangents[key] = cotangents[key] + g if key in cotangents else g
 
     for y, g in zip(ys, gs, strict=True):
         if y.node is not None and id(y.node) in inside:
@@ -172,23 +172,6 @@ def grad(
     return found[0] if isinstance(xs, Tensor) else found
 
 
-def value_and_grad(f: Callable[..., Tensor], argnums: int | Sequence[int] = 0, *, create_graph: bool = False) -> Any:
-    """A function that returns (f(*args), gradients with respect to args[argnums]); f returns a scalar Tensor."""
-
-    def wrapped(*args: Any, **kwargs: Any) -> tuple[Tensor, Any]:
-        which = [argnums] if isinstance(argnums, int) else list(argnums)
-        inputs = list(args)
-        for i in which:
-            x = inputs[i] if isinstance(inputs[i], Tensor) else Tensor(np.asarray(inputs[i]))
-            inputs[i] = x if x.requires_grad else leaf(x.detach())
-        with enable_grad():
-            y = f(*inputs, **kwargs)
-        gradients = grad(y, [inputs[i] for i in which], create_graph=create_graph)
-        return y, gradients[0] if isinstance(argnums, int) else gradients
-
-    return wrapped
-
-
 def backward(y: Tensor, g: Any = None, *, retain_graph: bool = False, create_graph: bool = False) -> None:
     """Add the gradients of y to `.grad` of every leaf it depends on."""
     seeds = _seeds("backward", [y], [g])
@@ -204,4 +187,4 @@ def backward(y: Tensor, g: Any = None, *, retain_graph: bool = False, create_gra
     found = backprop([y], seeds, leaves, create_graph=create_graph, retain_graph=retain_graph or create_graph)
     for x, gx in zip(leaves, found, strict=True):
         if gx is not None:
-            x.grad = gx if x.grad is None else x.grad + gx  # type: ignore[operator]
+            x.grad = gx if x.grad is None else x.grad + gx

@@ -41,14 +41,14 @@ class Rule(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """A value kept for the backward walk; `count` is its version at that moment.  An output has no node yet: it is the
+    """A value kept for the backward walk; `at` is its version at that moment.  An output has no node yet: it is the
     keeper itself, filled in when unpacked, so that a node never refers to itself."""
 
     data: Array
     node: Node | None
     out: int
     version: Version
-    count: int
+    at: int
     is_output: bool
 
 
@@ -106,9 +106,11 @@ class Primitive:
 
     def verify(self) -> None:
         """Raise TypeError if the gradient of some input is neither given, defined, nor refused."""
-        missing = [a for a in self.inputs if a not in self.rules]
-        if missing and self.define is None and not self.piecewise_constant:
+        missing = [] if self.piecewise_constant else [a for a in self.inputs if a not in self.rules]
+        if missing and self.define is None:
             raise TypeError(f"{self.name}: no rule for {missing}. Give one in defvjp, None to refuse, or a definition.")
+        if missing and len(self.outs) == 1 and "g" in self.inputs:
+            raise TypeError(f"{self.name}: an input called g would hide from the definition. Rename it.")
 
     # -- running ------------------------------------------------------------------------------------------------------
 
@@ -245,10 +247,10 @@ class Primitive:
         return self.inputs[0] if self.variadic else self.inputs[i]
 
     def _unpack(self, node: Node, name: str, kept: Saved) -> Tensor:
-        if kept.version.count != kept.count:
+        if kept.version.count != kept.at:
             raise InPlaceError(
                 f"{self.name}: {name} was changed in place after the op had kept it "
-                f"(version {kept.count}, now {kept.version.count}). Compute the gradient before the change."
+                f"(version {kept.at}, now {kept.version.count}). Compute the gradient before the change."
             )
         return Tensor(kept.data, node if kept.is_output else kept.node, kept.out, kept.version)
 
@@ -287,7 +289,7 @@ def primitive(
 
 
 @primitive(view=True)
-def alias(x):
+def alias(x: Array) -> Array:
     """The same array behind a new node.  x any shape -> y the same."""
     return x
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._arithmetic import Arithmetic
 from .errors import InPlaceError
 from .modes import recording
 
@@ -27,7 +28,7 @@ class Version:
         self.count = 0
 
 
-class Tensor:
+class Tensor(Arithmetic):
     """An array `data`, output number `out` of graph node `node` (None for a constant)."""
 
     __slots__ = ("__weakref__", "data", "grad", "node", "out", "version")

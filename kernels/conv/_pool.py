@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from .._numba import inlined, pjit, prange
+from ..matmul.cpu import U, flat
 
 Array = Any
-U = np.uint64  # unsigned indices spare Numba's wraparound test
 
 
 @pjit
@@ -86,16 +86,16 @@ def _max_pool_grad(x, g, g_v, n, h, w, c, hw, size, stride):
 
 
 def pool2d(x: Array, y: Array, *, size, stride, factor) -> None:
-    _pool(x.ravel(), y.ravel(), *x.shape, y.shape[1:3], size, stride, x.dtype.type(factor))
+    _pool(flat(x), y.ravel(), *x.shape, y.shape[1:3], size, stride, x.dtype.type(factor))
 
 
 def pool2d_grad(g: Array, g_x: Array, *, x_hw, size, stride, factor) -> None:
-    _pool_grad(g.ravel(), g_x.ravel(), *g_x.shape, g.shape[1:3], size, stride, g.dtype.type(factor))
+    _pool_grad(flat(g), g_x.ravel(), *g_x.shape, g.shape[1:3], size, stride, g.dtype.type(factor))
 
 
 def max_pool2d(x: Array, v: Array, y: Array, *, size, stride) -> None:
-    _max_pool(x.ravel(), v.ravel(), y.ravel(), *x.shape, y.shape[1:3], size, stride)
+    _max_pool(flat(x), flat(v), y.ravel(), *x.shape, y.shape[1:3], size, stride)
 
 
 def max_pool2d_grad(x: Array, g: Array, g_v: Array, *, size, stride) -> None:
-    _max_pool_grad(x.ravel(), g.ravel(), g_v.ravel(), *x.shape, g.shape[1:3], size, stride)
+    _max_pool_grad(flat(x), flat(g), g_v.ravel(), *x.shape, g.shape[1:3], size, stride)

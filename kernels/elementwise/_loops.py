@@ -15,6 +15,7 @@ into chunks cannot change a bit of the result.
 """
 
 # ruff: noqa: F821 -- the names that `specialised` binds
+# mypy: disable-error-code="name-defined"
 
 from __future__ import annotations
 

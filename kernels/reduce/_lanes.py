@@ -8,6 +8,7 @@ so the bits do not depend on the number of threads.
 """
 
 # ruff: noqa: F821 -- the names that `specialised` binds
+# mypy: disable-error-code="name-defined"
 
 from __future__ import annotations
 

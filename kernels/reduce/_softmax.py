@@ -1,6 +1,7 @@
 """softmax, log_softmax and logsumexp: the largest entry, then the sum of exponentials below it, both in lanes."""
 
 # ruff: noqa: F821 -- the names that `specialised` binds
+# mypy: disable-error-code="name-defined"
 
 from __future__ import annotations
 

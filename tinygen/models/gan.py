@@ -77,7 +77,7 @@ class GAN(Model):
     def prepare(self, x: Array | Tensor) -> Tensor:
         """Stored data on the generator's scale."""
         x = self.float_batch(x, self.shape)
-        return x if self.levels is None else unit(x, self.levels) * 2 - 1  # type: ignore[operator]
+        return x if self.levels is None else unit(x, self.levels) * 2 - 1
 
     def discriminator_loss(self, x: Array | Tensor, *, key: Key) -> Tensor:
         """-E[log D(x)] - E[log(1 - D(G(z)))], nats; real and generated examples pass D as separate batches."""
@@ -108,7 +108,7 @@ class GAN(Model):
                 x = self.generate(n, key=key)
         finally:
             self.train(training)
-        return x if self.levels is None else (x + 1) * 0.5  # type: ignore[operator]
+        return x if self.levels is None else (x + 1) * 0.5
 
 
 def _dense(

@@ -43,6 +43,9 @@ class Model(Module):
 
     monitor: ClassVar[str | None] = None
 
+    def __init__(self, shape: Any, *, key: Key):
+        raise TypeError(f"{type(self).__name__} defines no __init__(shape, ..., key).")
+
     @classmethod
     def settings_for(cls, data: DataSpec) -> dict[str, Any]:
         """Constructor arguments (JSON values, the key excepted) that suit this kind of data.
@@ -82,4 +85,4 @@ class Model(Module):
             raise ShapeError(
                 f"{type(self).__name__}: x is {shape_text(x.shape)}, the model takes (N,{shape_text(shape)[1:]}."
             )
-        return x if x.dtype == self.dtype else x.astype(self.dtype)  # type: ignore[attr-defined]
+        return x if x.dtype == self.dtype else x.astype(self.dtype)

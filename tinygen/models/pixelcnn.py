@@ -73,12 +73,11 @@ class PixelCNN(Model):
                 f"PixelCNN: channels {channels} and head {head} must be multiples of the {colors} colours."
             )
         per_entry = 1 if self.binary else levels
-        named = lambda name: {"colors": colors, "key": key.fold_in(name)}
-        self.first = nn.MaskedConv2d("A", colors, 2 * channels, 7, **named("first"))
+        self.first = nn.MaskedConv2d("A", colors, 2 * channels, 7, colors=colors, key=key.fold_in("first"))
         self.blocks = [Block(channels, colors=colors, key=key.fold_in("block").fold_in(i)) for i in range(blocks)]
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.MaskedConv2d("B", 2 * channels, head, 1, **named("head"))
-        self.last = nn.MaskedConv2d("B", head, colors * per_entry, 1, **named("last"))
+        self.head = nn.MaskedConv2d("B", 2 * channels, head, 1, colors=colors, key=key.fold_in("head"))
+        self.last = nn.MaskedConv2d("B", head, colors * per_entry, 1, colors=colors, key=key.fold_in("last"))
 
     @classmethod
     def settings_for(cls, data: DataSpec) -> dict[str, Any]:
@@ -91,7 +90,7 @@ class PixelCNN(Model):
 
     def logits(self, x: Tensor, *, key: Key | None = None) -> Tensor:
         """x (N, H, W, C), integers as floats -> (N, H, W, C) Bernoulli logits, or (N, H, W, C, levels)."""
-        h = self.first(unit(x, 2 if self.binary else self.levels) * 2 - 1)  # type: ignore[operator]
+        h = self.first(unit(x, 2 if self.binary else self.levels) * 2 - 1)
         for block in self.blocks:
             h = block(h)
         h = self.head(ops.relu(self.dropout(h, key=key)))
@@ -135,7 +134,7 @@ class PixelCNN(Model):
                 for i, j, c in np.ndindex(height, width, colors):
                     kept = given[:, i, j, c] >= 0
                     if not kept.all():
-                        logits = self.logits(Tensor(x[:, : i + 1]))[:, i, j, c]  # type: ignore[index]
+                        logits = self.logits(Tensor(x[:, : i + 1]))[:, i, j, c]
                         drawn = self._draw(logits, key.fold_in((i * width + j) * colors + c))
                         x[:, i, j, c] = np.where(kept, x[:, i, j, c], drawn)
                 return unit(Tensor(x), levels)

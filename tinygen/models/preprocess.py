@@ -14,7 +14,7 @@ from ..tensor import Tensor
 
 def unit(g: Tensor, levels: int) -> Tensor:
     """g / (levels - 1), on [0, 1]."""
-    return g * (1.0 / (levels - 1))  # type: ignore[operator]
+    return g * (1.0 / (levels - 1))
 
 
 def binarize(g: Tensor, levels: int, *, key: Key | None) -> Tensor:
@@ -31,7 +31,7 @@ def dequantize(g: Tensor, levels: int, *, key: Key) -> Tensor:
     A density p there bounds the probability of the integers: log P(g) >= E_u[log p] - D log(levels)
     (Theis et al. 2016, section 3.1).  The caller subtracts `log_volume(levels, D)`.
     """
-    return (g + ops.uniform(g.shape, key=key, dtype=g.dtype)) * (1.0 / levels)  # type: ignore[operator]
+    return (g + ops.uniform(g.shape, key=key, dtype=g.dtype)) * (1.0 / levels)
 
 
 def log_volume(levels: int, dims: int) -> float:
@@ -44,7 +44,7 @@ def to_logit(x: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
 
     RealNVP (Dinh et al. 2017, section 4.1) with a margin at both ends, so that 1 stays finite too.
     """
-    p = x * (1 - 2 * alpha) + alpha  # type: ignore[operator]
+    p = x * (1 - 2 * alpha) + alpha
     log_p, log_q = ops.log(p), ops.log(1 - p)
     axes = tuple(range(1, x.ndim))
     dims = math.prod(x.shape[1:])

@@ -37,8 +37,8 @@ class Coupling(nn.Module):
 
     def _scale_and_shift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """s and t, zero where b keeps x; x may be the input or the output, for they agree there."""
-        s, t = ops.split(self.network(x * self.mask), sections=2, axis=-1)  # type: ignore[operator]
-        moved = 1 - self.mask  # type: ignore[operator]
+        s, t = ops.split(self.network(x * self.mask), sections=2, axis=-1)
+        moved = 1 - self.mask
         return ops.tanh(s) * (self.scale * moved), t * moved
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -188,7 +188,8 @@ class RealNVP(Model):
         for i, stage in reversed(list(enumerate(self.stages))):
             if i % 2:
                 x = ops.concat(left.pop(), x, axis=-1)
-            for coupling in reversed(stage.layers):
+            couplings: list[Any] = stage.layers
+            for coupling in reversed(couplings):
                 x, change = coupling.inverse(x)
                 log_det = change + log_det
             if i % 2:
@@ -201,7 +202,7 @@ class RealNVP(Model):
         """Stored data -> (what the map takes, log|det| of getting there (N,) or a number)."""
         x = self.float_batch(x, self.shape)
         if self.levels is None:
-            return (x - self.mean) / self.std, -float(np.log(self.std.data).sum(dtype=np.float64))  # type: ignore[operator]
+            return (x - self.mean) / self.std, -float(np.log(self.std.data).sum(dtype=np.float64))
         if key is None:
             raise ArgumentError("RealNVP: integer data are dequantised with noise. Pass key=...")
         y, log_det = to_logit(dequantize(x, self.levels, key=key), self.alpha)

@@ -207,7 +207,8 @@ def _convolutional(
         raise ArgumentError(f"VAE: architecture 'conv' needs images (H, W, C), got shape {shape}.")
     key_in, key_out = key.fold_in("encoder"), key.fold_in("decoder")
     encoder: list[nn.Module] = []
-    sizes, channels = [shape[:2]], [shape[2], *widths]
+    sizes: list[tuple[int, ...]] = [shape[:2]]
+    channels = [shape[2], *widths]
     for i, (c, o) in enumerate(zip(channels, widths)):
         encoder += [nn.Conv2d(c, o, 3, stride=2, padding=1, key=key_in.fold_in(i)), nn.ReLU()]
         sizes.append(tuple((n + 1) // 2 for n in sizes[-1]))

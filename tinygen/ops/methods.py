@@ -18,8 +18,8 @@ def install() -> None:
     """Attach everything to Tensor; called once, when `tinygen.ops` is imported."""
     for name, function in {**_CONVERSIONS, **_OPERATORS, **_METHODS}.items():
         setattr(Tensor, name, function)
-    Tensor.T = property(lambda x: shape.transpose(x), doc="All axes reversed.")  # type: ignore[attr-defined]
-    Tensor.mT = property(lambda x: _swapaxes(x, -1, -2), doc="The last two axes swapped.")  # type: ignore[attr-defined]
+    Tensor.T = property(lambda x: shape.transpose(x), doc="All axes reversed.")  # type: ignore[assignment]
+    Tensor.mT = property(lambda x: _swapaxes(x, -1, -2), doc="The last two axes swapped.")  # type: ignore[assignment]
 
 
 # -- as a number, a list, a sequence ----------------------------------------------------------------------------------

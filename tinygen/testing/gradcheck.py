@@ -37,7 +37,7 @@ def gradcheck(
     for i, a in enumerate(arrays):
         if a.dtype == np.float32:
             raise DTypeError(f"gradcheck: input {i} is float32; differences need float64. Pass x.astype('float64').")
-    name = getattr(f, "name", None) or getattr(f, "__name__", "f")
+    name = str(getattr(f, "name", None) or getattr(f, "__name__", "f"))
     _check(
         lambda *xs: f(*xs, **params),
         arrays,
@@ -113,7 +113,8 @@ def _difference(
 
     def inner(h: float) -> float:
         with no_grad():
-            ys = _outputs(f(*[Tensor(np.asarray(a + h * us[i])) if i in us else Tensor(a) for i, a in enumerate(arrays)]))
+            moved = [np.asarray(a + h * us[i]) if i in us else a for i, a in enumerate(arrays)]
+            ys = _outputs(f(*map(Tensor, moved)))
         return sum(float(np.vdot(y.data, v)) for y, v in zip(ys, vs, strict=True))
 
     table: list[list[float]] = []

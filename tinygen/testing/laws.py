@@ -113,7 +113,7 @@ def iwae_rises_with_k(model: Any, x: Any, *, ks: tuple[int, ...] = (1, 5, 25), d
 
 
 def _flat(z: Tensor) -> Any:
-    return z.reshape(len(z), -1)  # type: ignore[attr-defined]
+    return z.reshape(len(z), -1)
 
 
 def _compare(law: str, got: Any, expected: Any, tolerance: float) -> None:

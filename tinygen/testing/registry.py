@@ -133,7 +133,7 @@ def case(
     errors: refusals.  bench: model-size shapes with parameters.  tolerance: a factor on the tests' tolerances, for ops
     whose conditioning needs it.  covers: further primitives that this case exercises.
     """
-    base = getattr(op, "name", None) or op.__name__  # type: ignore[union-attr]
+    base = getattr(op, "name", None) or op.__name__
     full = base if name is None else f"{base}/{name}"
     if full in cases:
         raise ValueError(f"case {full!r} is registered twice; give one of them another name")

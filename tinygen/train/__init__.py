@@ -16,6 +16,6 @@ from .signals import Interrupted
 from .trainer import Progress, Trainer
 
 __all__ = [
-    "Config", "Interrupted", "Progress", "Run", "Trainer", "continued", "draw", "evaluate", "figures", "report", "resolve",
-    "save_pictures",
+    "Config", "Interrupted", "Progress", "Run", "Trainer", "continued", "draw", "evaluate", "figures", "report",
+    "resolve", "save_pictures",
 ]  # fmt: skip

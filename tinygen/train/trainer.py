@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 
+import numpy as np
+
 from .. import kernels
 from ..autograd import grad
 from ..errors import CheckpointError, ConfigError, NonFiniteError
@@ -29,6 +31,8 @@ from .progress import Silent, progress
 from .run import Run, named, part
 from .runlog import RunLog
 from .signals import Interrupted, Signals
+
+ADVICE = "Nothing of this step was saved: the last checkpoint is good. Try a lower lr, or optimizer.max_norm."
 
 
 @dataclass
@@ -118,10 +122,13 @@ class Trainer:
                     signals.check()
                     if time.monotonic() - self._saved_at >= config.checkpoint_seconds:
                         self.save()
+                self.save()
+            except NonFiniteError:
+                self._save_best()
+                raise
             except Interrupted as interrupt:
                 self.save()
                 raise Interrupted(interrupt.signum, f"stopped and saved at step {at.step} of {self.total}.") from None
-            self.save()
         return at
 
     @property
@@ -161,11 +168,7 @@ class Trainer:
         except NonFiniteError as error:
             cause = str(error)
         what = f"the loss is {value}" if not math.isfinite(value) else "the gradient is not finite"
-        raise NonFiniteError(
-            f"step {self.progress.step + 1}, {name}: {what}. {cause} Nothing of this step was saved: the last "
-            f"checkpoint is good. Try a lower lr, or "
-            f"optimizer.max_norm."
-        )
+        raise NonFiniteError(f"step {self.progress.step + 1}, {name}: {what}. {cause} {ADVICE}")
 
     # -- metrics and validation ---------------------------------------------------------------------------------------
 
@@ -211,19 +214,29 @@ class Trainer:
     # -- checkpoints --------------------------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Write a checkpoint of this moment, and the best weights if they are new."""
-        folder, at = self.run.folder, self.progress
-        if self._best is not None:
-            assert at.best_step is not None
-            checkpoint.save(folder / "best", at.best_step, self._best, self.run.meta(figure=at.best))
-            self._best = None
-        tensors = named("model", self.run.model.state_dict())
+        """Write a checkpoint of this moment, and the best weights if they are new.
+
+        Raises NonFiniteError, writing nothing, when an update has just made a weight infinite or NaN.
+        """
+        folder, at, weights = self.run.folder, self.progress, self.run.model.state_dict()
+        for name, array in weights.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise NonFiniteError(f"step {at.step}: its update made {name} not finite. {ADVICE}")
+        self._save_best()
+        tensors = named("model", weights)
         for name, optimizer in self.optimizers.items():
             tensors.update(named(f"optimizer.{name}", optimizer.state_dict()))
         for name, average in self.averages.items():
             tensors.update(named(f"ema.{name}", average.state_dict()))
         checkpoint.save(folder / "checkpoints", at.step, tensors, self.run.meta(progress=asdict(at)))
         self._saved_at = time.monotonic()
+
+    def _save_best(self) -> None:
+        if self._best is not None:
+            assert self.progress.best_step is not None
+            meta = self.run.meta(figure=self.progress.best)
+            checkpoint.save(self.run.folder / "best", self.progress.best_step, self._best, meta)
+            self._best = None
 
     def _load(self) -> None:
         tensors, meta = checkpoint.load(self.run.folder / "checkpoints")

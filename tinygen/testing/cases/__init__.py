@@ -3,4 +3,6 @@
 from ..registry import cases
 from . import conv, core, coupling, elementwise, logprob, matmul, norm, random, reduce, shape
 
-__all__ = ["cases"]
+__all__ = [
+    "cases", "conv", "core", "coupling", "elementwise", "logprob", "matmul", "norm", "random", "reduce", "shape",
+]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +16,8 @@ PAIRS = (  # shapes that broadcast: equal, with a scalar, along rows and columns
     ((2, 2, 2, 3), (1, 2, 2, 1)), ((2, 1), (1, 3)), ((0, 3), (3,)), ((2, 1, 2, 1, 2), (1, 2, 1, 2, 1)),
 )  # fmt: skip
 LARGE = (((150, 120), (150, 120)), ((150, 120), (120,)), ((150, 120), (150, 1)), ((3, 80, 70), (80, 1)))  # > one chunk
-BENCH = [(((16, 28, 28, 64),), {}), (((128, 500),), {})]
-BENCH_PAIRS = [
+BENCH: list[Any] = [(((16, 28, 28, 64),), {}), (((128, 500),), {})]
+BENCH_PAIRS: list[Any] = [
     (((16, 28, 28, 64), (16, 28, 28, 64)), {}),
     (((16, 28, 28, 64), (64,)), {}),
     (((128, 500), (128, 1)), {}),
@@ -46,6 +47,14 @@ def _pair(d, kind, **params):
     return (getattr(d, kind)(*a), getattr(d, kind)(*b)), params
 
 
+def _integers(dtype):
+    return lambda d: (((d.integers(3, 4, high=9) - 4).astype(dtype), d.integers(4, high=9).astype(dtype)), {})
+
+
+def _of(kind):
+    return lambda d: _any(d, kind)
+
+
 def _apart(d):
     """Two arrays whose entries never meet, and equal ones if asked for."""
     (a, b), _ = _pair(d, "normal")
@@ -71,14 +80,11 @@ for _op, _torch in (
         ],
         bench=BENCH_PAIRS,
     )
-    for _kind in (np.int32, np.int64):
+    for _integer in (np.int32, np.int64):
         case(
             _op,
-            lambda d, kind=_kind: (
-                ((d.integers(3, 4, high=9) - 4).astype(kind), d.integers(4, high=9).astype(kind)),
-                {},
-            ),
-            name=np.dtype(_kind).name,
+            _integers(_integer),
+            name=np.dtype(_integer).name,
             torch=_torch,
             orders=0,
         )
@@ -133,7 +139,7 @@ def _bounds(d):
 
 case(
     ops.clip,
-    lambda d: ((d.away(*_shape(d), kinds=(-0.5, 0.5)),), _bounds(d)),
+    lambda d: ((d.away(*_shape(d), kinks=(-0.5, 0.5)),), _bounds(d)),
     torch=lambda torch, x, low=None, high=None: x.clamp(low, high) if (low, high) != (None, None) else x.clone(),
     errors=_CLIP,
     bench=[(((16, 28, 28, 64),), {"low": 0.0})],
@@ -161,7 +167,7 @@ _SHAPES_DIFFER = error(_refuse(np.ones(3), np.ones(4)), ShapeError, "the shapes 
 
 case(
     ops.clip_grad,
-    lambda d: ((d.normal(3, 5), d.away(3, 5, kinds=(-0.5, 0.5))), _bounds(d)),
+    lambda d: ((d.normal(3, 5), d.away(3, 5, kinks=(-0.5, 0.5))), _bounds(d)),
     torch=lambda torch, g, x, low=-math.inf, high=math.inf: g * ((x >= low) & (x <= high)),
     errors=[error(_refuse(FLOATS, FLOATS, low=1.0, high=0.0), ArgumentError, "low is 1.0"), _SHAPES_DIFFER],
 )
@@ -228,11 +234,11 @@ case(
 
 for _name in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"):
     _op = getattr(ops, _name)
-    _torch = {"equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt"}.get(_name, "ge")
+    _spelled = {"equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt"}.get(_name, "ge")
     case(
         _op,
         lambda d: (tuple(np.round(a, 0) for a in _pair(d, "normal")[0]), {}),
-        torch=lambda torch, a, b, name=_torch: getattr(torch, name)(a, b),
+        torch=lambda torch, a, b, name=_spelled: getattr(torch, name)(a, b),
         orders=0,
         errors=[
             error(_refuse(INTEGERS, FLOATS), DTypeError, "a is int64, b is float64"),
@@ -243,13 +249,13 @@ for _name in ("equal", "not_equal", "less", "less_equal", "greater", "greater_eq
         _op,
         lambda d: ((d.integers(3, 4, high=3), d.integers(3, 1, high=3)), {}),
         name="int64",
-        torch=lambda torch, a, b, name=_torch: getattr(torch, name)(a, b),
+        torch=lambda torch, a, b, name=_spelled: getattr(torch, name)(a, b),
         orders=0,
     )
 
 case(
     ops.isfinite,
-    lambda d: ((np.array([0.0, math.inf, -math.inf, math.nan, 1e300]),), {}),
+    lambda d: ((np.array([0.0, math.inf, -math.inf, math.nan, 1e30]),), {}),
     torch=lambda torch, x: torch.isfinite(x),
     orders=0,
     errors=[error(_refuse(INTEGERS), DTypeError, "x is int64")],
@@ -290,7 +296,7 @@ for _name, _kind in (
         named = {"softplus": functional.softplus, "log_sigmoid": functional.logsigmoid, "gelu": functional.gelu}
         return named[name](x) if name in named else getattr(torch, name)(x)
 
-    case(_op, lambda d, kind=_kind: _any(d, kind), torch=_torch, orders=3, errors=_NOT_FLOAT, bench=BENCH)
+    case(_op, _of(_kind), torch=_torch, orders=3, errors=_NOT_FLOAT, bench=BENCH)
     if _name not in ("sin", "cos", "softplus", "gelu"):  # PyTorch's softplus is linear above 20, gelu NaN at -inf
         case(_op, lambda d: ((TAILS.copy(),), {}), name="tails", torch=_torch, orders=0)
 

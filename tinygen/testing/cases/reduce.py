@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -10,13 +11,13 @@ from ... import ops
 from ...errors import ArgumentError, DTypeError, ShapeError
 from ..registry import case, error
 
-BENCH = [
+BENCH: list[Any] = [
     (((128, 500),), {"axis": None}),
     (((128, 784),), {"axis": 1}),
     (((128, 784),), {"axis": 0}),
     (((16, 28, 28, 64),), {"axis": (0, 1, 2)}),
 ]
-BENCH_ROWS = [(((128, 10),), {"axis": -1}), (((12544, 256),), {"axis": -1})]
+BENCH_ROWS: list[Any] = [(((128, 10),), {"axis": -1}), (((12544, 256),), {"axis": -1})]
 
 
 def _layout(d, smallest=0):
@@ -110,7 +111,10 @@ def _torch_logsumexp(torch, x, axis, keepdims=False):
 case(ops.logsumexp, _of("normal", smallest=1), torch=_torch_logsumexp, errors=_AXES, bench=[*BENCH[:2], *BENCH_ROWS])
 case(
     ops.logsumexp,
-    lambda d: ((np.array([[1e3, 999.0], [-1e3, -math.inf], [-math.inf, -math.inf], [math.inf, 0.0]]),), {"axis": 1}),
+    lambda d: (
+        (np.array([[1e3, 999.0], [-1e3, -math.inf], [-math.inf, -math.inf], [math.nan, math.inf]]),),
+        {"axis": 1},
+    ),
     name="infinities",
     torch=_torch_logsumexp,
     orders=0,
@@ -140,7 +144,7 @@ for _op, _name in ((ops.softmax, "softmax"), (ops.log_softmax, "log_softmax")):
     )
     case(
         _op,
-        lambda d: ((np.array([[1000.0, 0.0, -1000.0], [-math.inf, 1.0, 2.0]]),), {"axis": 1}),
+        lambda d: ((np.array([[1000.0, 0.0, -1000.0], [-math.inf, 1.0, 2.0], [math.nan, 0.0, 1.0]]),), {"axis": 1}),
         name="tails",
         torch=lambda torch, x, axis, name=_name: getattr(torch, name)(x, axis),
         orders=0,

@@ -290,8 +290,8 @@ _ROWS, _COLUMNS, _MASK = (
 )
 _KEYS = (
     _ROWS, (_ROWS, _COLUMNS), (slice(None), _COLUMNS, slice(1, 3)), (_ROWS, slice(None), _COLUMNS),
-    (Ellipsis, _COLUMNS), (_ROWS[:, None], _COLUMNS), _MASK, (_MASK, 1), (1, slice(None), _COLUMNS), (_ROWS, None, 1), [1, 0],
-    (slice(None), _MASK[0]), _MASK & False, 1, (0, Ellipsis, slice(2)),
+    (Ellipsis, _COLUMNS), (_ROWS[:, None], _COLUMNS), _MASK, (_MASK, 1), (1, slice(None), _COLUMNS), (_ROWS, None, 1),
+    [1, 0], (slice(None), _MASK[0]), _MASK & False, 1, (0, Ellipsis, slice(2)),
 )  # fmt: skip
 
 
