@@ -157,6 +157,16 @@ def test_debug_shows_where(run: str) -> None:
         main(["eval", "nowhere", "--debug"])
 
 
+def test_a_missing_extra_is_said_before_training(
+    images: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    code, line = refused(capsys, "train", "vae", "--data", images, "--levels", "2")
+    assert code == 2
+    assert "pip install 'tinygen[train]'" in line
+    assert not Path("runs").exists()
+
+
 def test_wrong_usage() -> None:
     for argv in ([], ["train"], ["train", "vae", "--epochs", "3", "--steps", "4"], ["fly"]):
         with pytest.raises(SystemExit) as caught:

@@ -176,8 +176,12 @@ def test_state_goes_there_and_back() -> None:
 def test_what_has_no_twin_says_so() -> None:
     with pytest.raises(ArgumentError, match="Build the model with dropout=0"):
         Twin(models.PixelCNN((5, 5, 1), channels=4, blocks=1, dropout=0.1, key=KEY))
-    with pytest.raises(ArgumentError, match="Model has no twin"):
-        Twin(models.Model())
+
+    class Other(models.VAE):
+        pass
+
+    with pytest.raises(ArgumentError, match="Other has no twin"):
+        Twin(Other((5,), key=KEY))
 
 
 # -- real data ---------------------------------------------------------------------------------------------------------

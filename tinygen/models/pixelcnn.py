@@ -26,12 +26,12 @@ class Block(nn.Module):
     """Figure 5: 2h -> h by 1x1, h -> h by 3x3, h -> 2h by 1x1, each after a relu and with mask B; plus the input."""
 
     def __init__(self, h: int, *, colors: int, key: Key):
-        self.down = nn.MaskedConv2d("B", 2 * h, h, 1, colors=colors, key=key.fold_in("down"))
-        self.mix = nn.MaskedConv2d("B", h, h, 3, colors=colors, key=key.fold_in("mix"))
+        self.down = nn.MaskedConv2d("B", 2 * h, h, 1, colors=colors, activation="relu", key=key.fold_in("down"))
+        self.mix = nn.MaskedConv2d("B", h, h, 3, colors=colors, activation="relu", key=key.fold_in("mix"))
         self.up = nn.MaskedConv2d("B", h, 2 * h, 1, colors=colors, key=key.fold_in("up"))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.up(ops.relu(self.mix(ops.relu(self.down(ops.relu(x))))))
+        return x + self.up(self.mix(self.down(ops.relu(x))))
 
 
 class PixelCNN(Model):
@@ -76,7 +76,9 @@ class PixelCNN(Model):
         self.first = nn.MaskedConv2d("A", colors, 2 * channels, 7, colors=colors, key=key.fold_in("first"))
         self.blocks = [Block(channels, colors=colors, key=key.fold_in("block").fold_in(i)) for i in range(blocks)]
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.MaskedConv2d("B", 2 * channels, head, 1, colors=colors, key=key.fold_in("head"))
+        self.head = nn.MaskedConv2d(
+            "B", 2 * channels, head, 1, colors=colors, activation="relu", key=key.fold_in("head")
+        )
         self.last = nn.MaskedConv2d("B", head, colors * per_entry, 1, colors=colors, key=key.fold_in("last"))
 
     @classmethod
@@ -94,7 +96,7 @@ class PixelCNN(Model):
         for block in self.blocks:
             h = block(h)
         h = self.head(ops.relu(self.dropout(h, key=key)))
-        h = self.last(ops.relu(h))
+        h = self.last(h)
         return h if self.binary else ops.reshape(h, shape=(*x.shape, self.levels))
 
     def prepare(self, x: Array | Tensor, *, key: Key | None = None) -> Tensor:

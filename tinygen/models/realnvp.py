@@ -54,11 +54,11 @@ class Residual(nn.Module):
     """x + conv(relu(conv(relu(x)))), 3x3."""
 
     def __init__(self, width: int, *, key: Key):
-        self.a = nn.Conv2d(width, width, 3, padding="same", key=key.fold_in("a"))
+        self.a = nn.Conv2d(width, width, 3, padding="same", activation="relu", key=key.fold_in("a"))
         self.b = nn.Conv2d(width, width, 3, padding="same", key=key.fold_in("b"))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.b(ops.relu(self.a(ops.relu(x))))
+        return x + self.b(self.a(ops.relu(x)))
 
 
 def dense_network(dims: int, hidden: int, *, key: Key) -> nn.Module:

@@ -210,7 +210,7 @@ def _convolutional(
     sizes: list[tuple[int, ...]] = [shape[:2]]
     channels = [shape[2], *widths]
     for i, (c, o) in enumerate(zip(channels, widths)):
-        encoder += [nn.Conv2d(c, o, 3, stride=2, padding=1, key=key_in.fold_in(i)), nn.ReLU()]
+        encoder.append(nn.Conv2d(c, o, 3, stride=2, padding=1, activation="relu", key=key_in.fold_in(i)))
         sizes.append(tuple((n + 1) // 2 for n in sizes[-1]))
     small = (*sizes[-1], widths[-1])
     features = math.prod(small)

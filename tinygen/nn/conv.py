@@ -19,7 +19,7 @@ def _pair(value: Pair) -> tuple[int, int]:
 
 
 class Conv2d(Module):
-    """Cross-correlation with bias: (N, H, W, in_channels) -> (N, H', W', out_channels).
+    """activation(cross-correlation + bias), in one kernel: (N, H, W, in_channels) -> (N, H', W', out_channels).
 
     padding is a number, a pair, or "same" (stride 1: the output is as large as the input).  weight (K, K, in, out) and
     bias (out,) start uniform on ±1/sqrt(K*K*in), as in PyTorch.
@@ -35,6 +35,7 @@ class Conv2d(Module):
         padding: Any = 0,
         dilation: Pair = 1,
         bias: bool = True,
+        activation: str | None = None,
         key: Key,
     ):
         size, spread = _pair(kernel_size), _pair(dilation)
@@ -50,10 +51,13 @@ class Conv2d(Module):
             total = tuple(d * (k - 1) for k, d in zip(size, spread, strict=True))
             padding = tuple((t // 2, t - t // 2) for t in total)
         self.geometry: dict[str, Any] = dict(stride=stride, pad=padding, dilation=dilation)
+        self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.bias is not None:
+            return ops.conv2d_bias_act(x, self.weight, self.bias, activation=self.activation, **self.geometry)
         y = ops.conv2d(x, self.weight, **self.geometry)
-        return y if self.bias is None else y + self.bias
+        return getattr(ops, self.activation)(y) if self.activation else y
 
 
 class MaskedConv2d(Conv2d):
@@ -72,9 +76,12 @@ class MaskedConv2d(Conv2d):
         *,
         colors: int = 1,
         bias: bool = True,
+        activation: str | None = None,
         key: Key,
     ):
-        super().__init__(in_channels, out_channels, kernel_size, padding="same", bias=bias, key=key)
+        super().__init__(
+            in_channels, out_channels, kernel_size, padding="same", bias=bias, activation=activation, key=key
+        )
         self.geometry = {**self.geometry, "mask": mask, "colors": colors}
 
 

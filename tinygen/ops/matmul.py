@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from math import prod
 
-import numpy as np
-
 from .. import kernels
 from ..errors import ArgumentError, DTypeError, ShapeError, shape_text, shown
 from ..primitive import primitive
@@ -43,11 +41,10 @@ def matmul(a, b, *, trans_a=False, trans_b=False):
     if inner != outer:
         raise ShapeError(f"matmul: a has inner length {inner}, b has {outer} ({shown(('a', a), ('b', b))}, "
                          f"trans_a={trans_a}, trans_b={trans_b}). Make them equal, or transpose one.")  # fmt: skip
-    try:
-        np.broadcast_shapes(rows.shape[:-2], columns.shape[:-2])
-    except ValueError:
-        raise ShapeError(f"matmul: the leading axes of {shown(('a', a), ('b', b))} do not broadcast. "
-                         f"Make each pair equal, or one of it 1.") from None  # fmt: skip
+    for m, n in zip(rows.shape[-3::-1], columns.shape[-3::-1]):
+        if m != n and 1 not in (m, n):
+            raise ShapeError(f"matmul: the leading axes of {shown(('a', a), ('b', b))} do not broadcast. "
+                             f"Make each pair equal, or one of it 1.")  # fmt: skip
     y = kernels.matmul.matmul(rows, columns, trans_a=trans_a, trans_b=trans_b)
     if a.ndim == 1:
         y = y[..., 0, :]

@@ -99,7 +99,8 @@ def overlay(base: Layer, layer: Layer) -> dict[str, Any]:
     merged = dict(base)
     for key, value in layer.items():
         if key in TABLES and isinstance(value, Mapping):
-            before = merged.get(key, {})
+            before = merged.get(key)
+            before = before if isinstance(before, Mapping) else {}
             if "name" in value and value["name"] != before.get("name"):
                 before = {k: v for k, v in before.items() if k == "lr"}
             merged[key] = {**before, **value}

@@ -81,7 +81,8 @@ class Run:
         where that is on).  Raises CheckpointError when there are none, or they belong to another configuration.
         """
         best = self.folder / "best"
-        tensors, meta = checkpoint.load(best if best.is_dir() else self.folder / "checkpoints")
+        judged = any(best.glob("step-*.safetensors"))  # the folder alone is what a kill in the first save leaves
+        tensors, meta = checkpoint.load(best if judged else self.folder / "checkpoints")
         self.check_meta(meta)
         self.model.load_state_dict(part(tensors, "model"))
         for name, objective in self.model.objectives().items():

@@ -53,27 +53,40 @@ def table() -> dict[type, Callable[..., Any]]:
     import torch
     from torch.nn import functional
 
+    def activation(ours: Any) -> Any:
+        return getattr(functional, ours.activation) if ours.activation else torch.nn.Identity()
+
     class Linear(torch.nn.Linear):
         """With the activation that ours fuses."""
 
         def __init__(self, ours: nn.Linear):
             super().__init__(*ours.weight.shape, bias=ours.bias is not None)
-            self.activation = getattr(functional, ours.activation) if ours.activation else torch.nn.Identity()
+            self.activation = activation(ours)
 
         def forward(self, x: Any) -> Any:
             return self.activation(super().forward(x))
 
-    class MaskedConv2d(torch.nn.Conv2d):
+    class Conv2d(torch.nn.Conv2d):
+        """Likewise."""
+
+        def __init__(self, ours: nn.Conv2d):
+            super().__init__(*_channels(ours), **_geometry(ours))
+            self.activation = activation(ours)
+
+        def forward(self, x: Any) -> Any:
+            return self.activation(super().forward(x))
+
+    class MaskedConv2d(Conv2d):
         """The weight times a mask of zeros and ones, as every published PixelCNN has it."""
 
         def __init__(self, ours: nn.MaskedConv2d):
-            super().__init__(*_channels(ours), **_geometry(ours))
+            super().__init__(ours)
             height, width, c, o = ours.weight.shape
             live = causal_mask(ours.geometry["mask"], height, width, c, o, ours.geometry["colors"])
             self.register_buffer("live", torch.from_numpy(to_torch(live)), persistent=False)
 
         def forward(self, x: Any) -> Any:
-            return self._conv_forward(x, self.weight * self.live, self.bias)
+            return self.activation(self._conv_forward(x, self.weight * self.live, self.bias))
 
     class Flatten(torch.nn.Module):
         """Entries in our order, so that the dense layer behind has the same weight."""
@@ -102,7 +115,7 @@ def table() -> dict[type, Callable[..., Any]]:
     return {
         nn.Sequential: torch.nn.Sequential,
         nn.Linear: Linear,
-        nn.Conv2d: lambda ours: torch.nn.Conv2d(*_channels(ours), **_geometry(ours)),
+        nn.Conv2d: Conv2d,
         nn.MaskedConv2d: MaskedConv2d,
         nn.ConvTranspose2d: transposed,
         nn.BatchNorm: lambda ours: torch.nn.BatchNorm2d(len(ours.weight), eps=ours.eps, momentum=ours.momentum),

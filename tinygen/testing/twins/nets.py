@@ -77,7 +77,7 @@ def pixelcnn(model: PixelCNN) -> tuple[Any, Losses]:
             self.down, self.mix, self.up = convert(ours.down), convert(ours.mix), convert(ours.up)
 
         def forward(self, x: Any) -> Any:
-            return x + self.up(F.relu(self.mix(F.relu(self.down(F.relu(x))))))
+            return x + self.up(self.mix(self.down(F.relu(x))))
 
     class Net(torch.nn.Module):
         def __init__(self) -> None:
@@ -90,7 +90,7 @@ def pixelcnn(model: PixelCNN) -> tuple[Any, Losses]:
             h = self.first(2 * x / (levels - 1) - 1)
             for block in self.blocks:
                 h = block(h)
-            y = self.last(F.relu(self.head(F.relu(h))))
+            y = self.last(self.head(F.relu(h)))
             if model.binary:
                 return F.binary_cross_entropy_with_logits(y, x, reduction="sum") / len(x)
             n, c, height, width = x.shape
@@ -112,7 +112,7 @@ def realnvp(model: RealNVP) -> tuple[Any, Losses]:
             self.a, self.b = convert(ours.a), convert(ours.b)
 
         def forward(self, x: Any) -> Any:
-            return x + self.b(F.relu(self.a(F.relu(x))))
+            return x + self.b(self.a(F.relu(x)))
 
     class AffineCoupling(torch.nn.Module):
         def __init__(self, ours: Coupling):

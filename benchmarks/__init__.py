@@ -1,0 +1,1 @@
+"""Benchmarks against PyTorch: equal weights, data, noise and threads, parity first, then time and memory."""
