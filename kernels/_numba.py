@@ -25,7 +25,8 @@ CHUNK = 1 << 14  # elements per unit of parallel work: long enough to hide a par
 
 def _sources_hash() -> str:
     """Numba's cache watches one file per function and would miss an edit of a helper: key the folder by all of them."""
-    digest = hashlib.sha256(f"{numba.__version__} {sys.version_info[:2]}".encode())
+    # under the package's name too: entries refer to modules by name, and a copy under another name would spoil them
+    digest = hashlib.sha256(f"{__name__} {numba.__version__} {sys.version_info[:2]}".encode())
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -25,7 +25,7 @@ FOLDERS = {"tinygen": ROOT / "tinygen", "tinygen.kernels": ROOT / "kernels", "ti
 LAYERS = (
     {"kernels"},
     {"errors"},
-    {"convert", "modes", "primitive", "autograd", "tensor", "device", "random", "step"},
+    {"_arithmetic", "autograd", "convert", "device", "functional", "modes", "primitive", "random", "tensor"},
     {"ops"},
     {"distributions", "nn", "optim"},
     {"models", "data", "metrics"},

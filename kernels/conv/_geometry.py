@@ -24,7 +24,14 @@ class Window(NamedTuple):
     stride: Pair
     pad: Pads
     dilation: Pair
+    mask: str | None
+    colors: int
     taps: tuple[Pair, ...]  # the live ones
+
+    @property
+    def partial(self) -> bool:
+        """Whether the centre connects only some channels."""
+        return self.mask is not None and self.colors > 1
 
 
 class Tiles(NamedTuple):
@@ -41,16 +48,33 @@ class Tiles(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def live_taps(k: Pair, mask: str | None, colors: int) -> tuple[Pair, ...]:
+def _live_taps(k: Pair, mask: str | None, colors: int) -> tuple[Pair, ...]:
     """The taps that connect anything; with several colours the centre always does, at least in part."""
     keep = live((*k, colors, colors), mask, colors).any(axis=(2, 3))
     return tuple([(int(i), int(j)) for i, j in np.argwhere(keep)])
 
 
+def window_of(
+    x_shape: tuple[int, ...], w_shape: tuple[int, ...], stride: Pair, pad: Pads, dilation: Pair, mask: str | None,
+    colors: int,
+) -> Window:  # fmt: skip
+    """The window of a convolution from x (N, H, W, C) with w (K, K', C, O)."""
+    k = w_shape[0], w_shape[1]
+    return Window(
+        x_shape[0], (x_shape[1], x_shape[2]), k, stride, pad, dilation, mask, colors, _live_taps(k, mask, colors)
+    )
+
+
+@lru_cache(maxsize=256)
+def places(window: Window, size: int) -> np.ndarray:
+    """Where each live tap's matrix of `size` entries begins in the weights."""
+    return np.array([(i * window.k[1] + j) * size for i, j in window.taps], np.int64)
+
+
 @lru_cache(maxsize=64)
 def table(window: Window, adjoint: bool) -> np.ndarray:
     """int32 (taps, output pixels): the input pixel that each tap reads; with `adjoint`, images change their roles."""
-    n, x_hw, k, stride, pad, dilation, taps = window
+    n, x_hw, k, stride, pad, dilation, _, _, taps = window
     y_hw = out_hw(x_hw, k, stride, pad, dilation)
     axes = []
     for axis in range(2):
@@ -100,31 +124,32 @@ class Layout(NamedTuple):
     lengths: np.ndarray
 
 
+def _placed(n: int, size: int, at: int, step: int) -> tuple[slice, slice]:
+    """Which of n entries fall into a line of `size` when entry i goes to at + i * step, and where those go."""
+    first = -(min(at, 0) // step)
+    stop = max(first, min(n, -((at - size) // step)))
+    return slice(first, stop), slice(at + first * step, at + stop * step, step)
+
+
 @lru_cache(maxsize=64)
 def layout(window: Window, adjoint: bool, c: int) -> Layout:
     """The frame for images of c channels.  With `adjoint` it spreads g by the stride, and taps come in reverse."""
-    _, x_hw, k, stride, pad, dilation, taps = window
+    _, (h, w), k, stride, ((top, bottom), (left, right)), (dy, dx), _, _, taps = window
     if adjoint:
-        reach = [(size - 1) * d for size, d in zip(k, dilation)]
-        hw = tuple([n + r for n, r in zip(x_hw, reach)])
-        at, spread, step = [r - p[0] for r, p in zip(reach, pad)], stride, (1, 1)
-        shifts = [(r - i * dilation[0], q - j * dilation[1]) for r, q in [reach] for i, j in reversed(taps)]
-        sizes = out_hw(x_hw, k, stride, pad, dilation)
+        down, across = (k[0] - 1) * dy, (k[1] - 1) * dx
+        hw, at, spread, step = (h + down, w + across), (down - top, across - left), stride, (1, 1)
+        shifts = [(down - i * dy, across - j * dx) for i, j in reversed(taps)]
+        h, w = out_hw((h, w), k, stride, window.pad, window.dilation)
     else:
-        hw = tuple([n + sum(p) for n, p in zip(x_hw, pad)])
-        at, spread, step = [p[0] for p in pad], (1, 1), stride
-        shifts = [(i * dilation[0], j * dilation[1]) for i, j in taps]
-        sizes = x_hw
-    skipped = [-(min(a, 0) // s) for a, s in zip(at, spread)]  # first pixel with a place in the frame
-    counts = [min(n, -(-(size - a) // s)) for n, size, a, s in zip(sizes, hw, at, spread)]
-    keep = tuple([slice(b, max(n, b)) for b, n in zip(skipped, counts)])
-    place = tuple([slice(a + b * s, a + b * s + (k.stop - b) * s, s) for a, b, s, k in zip(at, skipped, spread, keep)])
-    offsets, lengths = [], []
+        hw, at, spread, step = (h + top + bottom, w + left + right), (top, left), (1, 1), stride
+        shifts = [(i * dy, j * dx) for i, j in taps]
+    rows, columns = _placed(h, hw[0], at[0], spread[0]), _placed(w, hw[1], at[1], spread[1])
+    runs: list[list[int]] = []  # [offset, length]
     for y, x in shifts:
         offset = (y * hw[1] + x) * c
-        if offsets and offset == offsets[-1] + lengths[-1]:
-            lengths[-1] += c
+        if runs and offset == sum(runs[-1]):
+            runs[-1][1] += c
         else:
-            offsets.append(offset)
-            lengths.append(c)
-    return Layout(hw, keep, place, step, np.array(offsets, np.int64), np.array(lengths, np.int64))
+            runs.append([offset, c])
+    offsets, lengths = np.array(runs, np.int64).reshape(len(runs), 2).T.copy()
+    return Layout(hw, (rows[0], columns[0]), (rows[1], columns[1]), step, offsets, lengths)

@@ -26,21 +26,21 @@ def padded(x: Array, pad: Pads) -> Array:
     return np.pad(x, ((0, 0), *pad, (0, 0)))
 
 
-def conv2d(x, w, y, *, stride, pad, dilation, mask, colors) -> None:
+def conv2d(x, w, y, *, stride, pad, dilation, mask, colors):
     x, w = padded(x, pad), w * live(w.shape, mask, colors)
     y[...] = 0
     for i, j, window in taps(y.shape[1:3], w.shape[:2], stride, dilation):
         y += x[window] @ w[i, j]
 
 
-def conv2d_bias_act(x, w, b, y, *, activation, stride, pad, dilation, mask, colors) -> None:
+def conv2d_bias_act(x, w, b, y, *, activation, stride, pad, dilation, mask, colors):
     conv2d(x, w, y, stride=stride, pad=pad, dilation=dilation, mask=mask, colors=colors)
     y += b
     if activation is not None:
         getattr(elementwise, activation)(y.copy(), y, **ACTIVATIONS[activation])
 
 
-def conv2d_input_grad(g, w, g_x, *, x_hw, stride, pad, dilation, mask, colors) -> None:
+def conv2d_input_grad(g, w, g_x, *, x_hw, stride, pad, dilation, mask, colors):
     whole, w = padded(np.zeros_like(g_x), pad), w * live(w.shape, mask, colors)
     for i, j, window in taps(g.shape[1:3], w.shape[:2], stride, dilation):
         whole[window] += g @ w[i, j].T
@@ -48,21 +48,21 @@ def conv2d_input_grad(g, w, g_x, *, x_hw, stride, pad, dilation, mask, colors) -
     g_x[...] = whole[:, top : top + x_hw[0], left : left + x_hw[1]]
 
 
-def conv2d_weight_grad(x, g, g_w, *, k, stride, pad, dilation, mask, colors) -> None:
+def conv2d_weight_grad(x, g, g_w, *, k, stride, pad, dilation, mask, colors):
     x = padded(x, pad)
     for i, j, window in taps(g.shape[1:3], k, stride, dilation):
         g_w[i, j] = np.einsum("nhwc,nhwo->co", x[window], g)
     g_w[~live(g_w.shape, mask, colors)] = 0
 
 
-def pool2d(x, y, *, size, stride, factor) -> None:
+def pool2d(x, y, *, size, stride, factor):
     y[...] = 0
     for _, _, window in taps(y.shape[1:3], size, stride):
         y += x[window]
     y *= factor
 
 
-def pool2d_grad(g, g_x, *, x_hw, size, stride, factor) -> None:
+def pool2d_grad(g, g_x, *, x_hw, size, stride, factor):
     g_x[...] = 0
     for _, _, window in taps(g.shape[1:3], size, stride):
         g_x[window] += g * g.dtype.type(factor)
@@ -73,13 +73,13 @@ def first_largest(x: Array, hw: Pair, size: Pair, stride: Pair) -> Array:
     return np.argmax([x[window] for _, _, window in taps(hw, size, stride)], axis=0)
 
 
-def max_pool2d(x, v, y, *, size, stride) -> None:
+def max_pool2d(x, v, y, *, size, stride):
     which = first_largest(x, y.shape[1:3], size, stride)
     for i, j, window in taps(y.shape[1:3], size, stride):
         np.copyto(y, v[window], where=which == i * size[1] + j)
 
 
-def max_pool2d_grad(x, g, g_v, *, size, stride) -> None:
+def max_pool2d_grad(x, g, g_v, *, size, stride):
     which = first_largest(x, g.shape[1:3], size, stride)
     g_v[...] = 0
     for i, j, window in taps(g.shape[1:3], size, stride):

@@ -1,8 +1,8 @@
 """Elementwise kernels with broadcasting: one row here is one kernel.
 
-The formula stands under the same name in `reference.py` (NumPy) and in `cpu.py` (a scalar function that Numba compiles
-into one loop over the broadcast shape).  Traffic is one read of each operand and one write; operands of one call have
-one dtype, except where a row says otherwise.
+To add one: a row here with its formula in `reference.py` (NumPy) and `cpu.py` (a scalar function, compiled into a loop
+over the broadcast shape), a declaration in `tinygen/ops/elementwise.py`, and a case.  Traffic is one read of each
+operand and one write; the operands of one call have one dtype, except for the condition of `where`.
 """
 
 from __future__ import annotations

@@ -30,7 +30,8 @@ def matmul(a: Array, b: Array, *, trans_a: bool = False, trans_b: bool = False) 
     a (..., M, K), or (..., K, M) if trans_a; b (..., K, N), or (..., N, K) if trans_b -> y (..., M, N).
     """
     m, n = a.shape[-1 if trans_a else -2], b.shape[-2 if trans_b else -1]
-    return Spec((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), m, n), a.dtype)
+    batch = a.shape[:-2] if a.shape[:-2] == b.shape[:-2] else np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    return Spec((*batch, m, n), a.dtype)
 
 
 @kernel("y")

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numba import get_num_threads
 
-from .._numba import jit, pjit, prange
+from .._numba import jit
 from .._simd import BYTES, ROWS, VECTORS, add, fill, put, rank1, span, width
+from .._units import units
 from ..elementwise import cpu as elementwise
 from . import ACTIVATIONS
 
@@ -23,6 +24,7 @@ Array = Any
 LINE = 16  # elements of a row taken at once where b is transposed: a cache line is then read in one go
 U = np.uint64  # unsigned indices spare Numba's wraparound test
 ORIGIN = np.zeros(1, np.int64)
+SERIAL = 1 << 18  # multiply-adds, 5 us: below, waking the other threads costs more than they give
 K_BLOCK = 1024  # rows of a packed panel: 128 KB, half of a small L2 cache
 
 
@@ -47,44 +49,41 @@ def pack(b, at, row_step, column_step, rows, columns, panel, p):
                 panel[U(p + r * nr + j)] = 0
 
 
-@pjit
-def _product(a, a_at, a_row, a_k, b, b_at, b_k, b_column, bias, y, m, n, k, groups):
-    """y[z] = a[z] b[z] (+ bias) for every z of a batch.  Arrays are flat, steps count elements, a[z] begins at a_at[z].
+@units
+def _product(unit, a, a_at, a_row, a_k, b, b_at, b_k, b_column, bias, y, m, n, k, groups):
+    """y[z] = a[z] b[z] (+ bias): one panel of b against one of `groups` ranges of rows of a, for one z.
 
-    One unit of work is one panel of b against one of `groups` ranges of rows of a.
+    Arrays are flat, steps count elements, a[z] begins at a_at[z].
     """
     nr = width(a)
     panels, tiles = (n + nr - 1) // nr, (m + ROWS - 1) // ROWS
     per = (tiles + groups - 1) // groups
-    for unit in prange(a_at.size * panels * groups):
-        z, column = unit // (panels * groups), unit // groups % panels * nr
-        first = unit % groups * per
-        columns = min(nr, n - column)
-        panel = np.empty((min(k, K_BLOCK) + 1) * nr, a.dtype)
-        for start in range(0, max(k, 1), K_BLOCK):
-            depth = min(k - start, K_BLOCK)
-            panel[:nr] = 0  # the row that tiles start from
-            if start == 0 and bias.size > 0:
-                panel[:columns] = bias[column : column + columns]
-            pack(b, b_at[z] + start * b_k + column * b_column, b_k, b_column, depth, columns, panel, nr)
-            for t in range(first, min(first + per, tiles)):
-                rows = span(t * ROWS, m - 1, a_row)
-                i, p = a_at[z] + start * a_k, 0
-                acc = fill(panel, p, rows)
-                for _ in range(depth):
-                    p += nr
-                    acc = rank1(acc, a, rows, i, panel, p)
-                    i += a_k
-                out = span(t * ROWS, m - 1, n)
-                if start == 0:
-                    put(acc, y, out, z * m * n + column, columns)
-                else:
-                    add(acc, y, out, z * m * n + column, columns)
+    z, column, first = unit // (panels * groups), unit // groups % panels * nr, unit % groups * per
+    columns = min(nr, n - column)
+    panel = np.empty((min(k, K_BLOCK) + 1) * nr, a.dtype)
+    for start in range(0, max(k, 1), K_BLOCK):
+        depth = min(k - start, K_BLOCK)
+        for j in range(nr):  # the row that tiles start from
+            panel[j] = bias[column + j] if start == 0 and column + j < bias.size else 0
+        pack(b, b_at[z] + start * b_k + column * b_column, b_k, b_column, depth, columns, panel, nr)
+        for t in range(first, min(first + per, tiles)):
+            rows = span(t * ROWS, m - 1, a_row)
+            i, p = a_at[z] + start * a_k, 0
+            acc = fill(panel, p, rows)
+            for _ in range(depth):
+                p += nr
+                acc = rank1(acc, a, rows, i, panel, p)
+                i += a_k
+            out = span(t * ROWS, m - 1, n)
+            if start == 0:
+                put(acc, y, out, z * m * n + column, columns)
+            else:
+                add(acc, y, out, z * m * n + column, columns)
 
 
 def flat(a: Array) -> Array:
-    """a as a line.  A read-only array is copied: to Numba it is another type, and every kernel would compile twice."""
-    return a.ravel() if a.flags.writeable else a.flatten()
+    """a as a line; copied if read-only or misaligned, which are other types to Numba: every kernel would compile anew."""
+    return a.ravel() if a.flags.behaved else a.flatten()
 
 
 def places(shape: tuple[int, ...], batch: tuple[int, ...]) -> Array:
@@ -103,10 +102,12 @@ def product(a: Array, b: Array, y: Array, *, trans_a: bool = False, trans_b: boo
         m, batch = y.size // n if n else 0, ()
     a_at, b_at = places(a.shape, batch), places(b.shape, batch)
     panels = a_at.size * -(-n // (VECTORS * BYTES // a.itemsize))
-    tiles, threads = -(-m // ROWS), get_num_threads()
+    serial = a_at.size * m * n * k <= SERIAL
+    tiles, threads = -(-m // ROWS), 1 if serial else get_num_threads()
     # ranges of rows: enough for all threads, few enough that a panel, packed anew for each, serves eight tiles
     groups = max(1, min(tiles, max(-(-threads // max(panels, 1)), min(4 * threads // max(panels, 1), tiles // 8))))
     _product(
+        serial, panels * groups,
         flat(a), a_at, *((1, m) if trans_a else (k, 1)), flat(b), b_at, *((1, k) if trans_b else (n, 1)),
         flat(b)[:0] if bias is None else flat(bias), flat(y), m, n, k, groups,
     )  # fmt: skip

@@ -101,27 +101,30 @@ def entry(x, shift):
 def _accumulate(x, p, rows, plan, width, shift, acc):
     """acc[j] = step(acc[j], lift(x[p + r * inner + j], shift[j])) over r < rows and j < width, `taken` rows as one."""
     wide, stride = plan.taken * width, plan.taken * plan.inner
-    for _ in range(rows // (4 * plan.taken)):
+    while rows >= 4 * plan.taken:  # counting, here and below: divisions would cost as much as a short row
         for j in range(wide):
             a, b = lift(x[U(p + j)], shift[U(j)]), lift(x[U(p + stride + j)], shift[U(j)])
             c, d = lift(x[U(p + 2 * stride + j)], shift[U(j)]), lift(x[U(p + 3 * stride + j)], shift[U(j)])
             acc[U(j)] = step(acc[U(j)], step(step(a, b), step(c, d)))
         p += 4 * stride
-    for _ in range(rows // plan.taken % 4):
-        for j in range(wide):
+        rows -= 4 * plan.taken
+    while rows > 0:
+        for j in range(min(rows, plan.taken) * width):
             acc[U(j)] = step(acc[U(j)], lift(x[U(p + j)], shift[U(j)]))
         p += stride
-    for j in range(rows % plan.taken * width):
-        acc[U(j)] = step(acc[U(j)], lift(x[U(p + j)], shift[U(j)]))
+        rows -= plan.taken
 
 
 def _fold(acc, taken, width):
     """Combine the accumulators of `taken` rows into the first."""
-    if width == 1 and taken <= 16:  # too short for vectors
-        total = acc[0]
-        for j in range(1, taken):
-            total = step(total, acc[U(j)])
-        acc[0] = total
+    if width == 1 and taken >= 4:  # too short for vectors: four chains, to hide the latency of a step
+        a, b, c, d = acc[0], acc[1], acc[2], acc[3]
+        for j in range(4, taken - taken % 4, 4):
+            a, b = step(a, acc[U(j)]), step(b, acc[U(j + 1)])
+            c, d = step(c, acc[U(j + 2)]), step(d, acc[U(j + 3)])
+        for j in range(taken - taken % 4, taken):
+            a = step(a, acc[U(j)])
+        acc[0] = step(step(a, b), step(c, d))
         return
     while taken > 1:
         half = (taken + 1) // 2
@@ -149,7 +152,7 @@ def _reduce_group(x, y, partial, plan, init, divisor, group):
         else:
             for j in range(width):
                 y[U(to + j)] = acc[U(j)] / divisor
-        block += 1  # counted on, for divisions would cost more than a short row
+        block += 1
         if block == plan.columns:
             block, part = 0, part + 1
             if part == plan.parts:

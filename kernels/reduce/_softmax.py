@@ -22,23 +22,25 @@ def _wide_exp(x, shift):
     return np.float64(_math.exp(x - shift))
 
 
+def _wide(x, shift):
+    return np.float64(x)
+
+
 _peak, _fold_peak = loops("peak", larger, entry)
 _mass, _fold_mass = loops("mass", plus, _wide_exp)
+_total, _fold_total = loops("total", plus, _wide)
 
 
 @inlined
-def _shifted_mass(x, start, plan, width, shift, mass):
-    """shift[j] = the largest entry (0 where that is infinite), mass[j] = sum of e**(x - shift[j]), down the rows."""
+def _shifts(x, p, plan, width, shift):
+    """In each lane, what may be subtracted without making a NaN: the largest entry, or 0 where that is not finite."""
     shift[:] = -math.inf
-    _peak(x, start, plan.reduced, plan, width, shift, shift)
+    _peak(x, p, plan.reduced, plan, width, shift, shift)
     _fold_peak(shift, plan.taken, width)
     for j in range(width):
         m = shift[j]
-        for taken in range(plan.taken):  # a NaN, too, comes back through the sum
+        for taken in range(plan.taken):
             shift[taken * width + j] = m if math.isfinite(m) else 0
-    mass[:] = 0
-    _mass(x, start, plan.reduced, plan, width, shift, mass)
-    _fold_mass(mass, plan.taken, width)
 
 
 def _logsumexp_group(x, y, plan, group):
@@ -47,28 +49,38 @@ def _logsumexp_group(x, y, plan, group):
     shift, mass = np.empty(lanes, x.dtype), np.empty(lanes, np.float64)
     for unit in range(group * plan.group, min((group + 1) * plan.group, plan.outer * plan.columns)):
         o, column = unit // plan.columns, unit % plan.columns * WIDTH
-        width = min(WIDTH, plan.inner - column)
-        _shifted_mass(x, o * plan.reduced * plan.inner + column, plan, width, shift, mass)
+        width, p = min(WIDTH, plan.inner - column), o * plan.reduced * plan.inner + column
+        _shifts(x, p, plan, width, shift)
+        mass[:] = 0
+        _mass(x, p, plan.reduced, plan, width, shift, mass)
+        _fold_mass(mass, plan.taken, width)
         for j in range(width):
             y[o * plan.inner + column + j] = shift[j] + math.log(mass[j])
 
 
 def _softmax_group(x, y, plan, group):
-    """The units of one group: y = result(x, shift, scale), each lane with its own shift and scale."""
+    """The units of one group.  y holds the exponentials first, so that each is computed once, at float32's rate."""
     lanes = plan.taken * min(plan.inner, WIDTH)
     shift, mass, scale = np.empty(lanes, x.dtype), np.empty(lanes, np.float64), np.empty(lanes, x.dtype)
     for unit in range(group * plan.group, min((group + 1) * plan.group, plan.outer * plan.columns)):
         column = unit % plan.columns * WIDTH
         width = min(WIDTH, plan.inner - column)
         p = unit // plan.columns * plan.reduced * plan.inner + column
-        _shifted_mass(x, p, plan, width, shift, mass)
+        _shifts(x, p, plan, width, shift)
+        for row in range(0, plan.reduced, plan.taken):
+            q = p + row * plan.inner
+            for j in range(min(plan.taken, plan.reduced - row) * width):
+                y[U(q + j)] = _math.exp(x[U(q + j)] - shift[U(j)])
+        mass[:] = 0
+        _total(y, p, plan.reduced, plan, width, mass, mass)
+        _fold_total(mass, plan.taken, width)
         for j in range(width):
             for taken in range(plan.taken):
                 scale[taken * width + j] = scale_of(mass[j])
         for row in range(0, plan.reduced, plan.taken):
+            q = p + row * plan.inner
             for j in range(min(plan.taken, plan.reduced - row) * width):
-                y[U(p + j)] = result(x[U(p + j)], shift[U(j)], scale[U(j)])
-            p += plan.taken * plan.inner
+                y[U(q + j)] = result(x[U(q + j)], y[U(q + j)], shift[U(j)], scale[U(j)])
 
 
 def _all_groups(x, y, plan):
@@ -121,11 +133,11 @@ def _log(mass):
     return math.log(mass)
 
 
-def _probability(x, shift, scale):
-    return _math.exp(x - shift) * scale
+def _probability(x, e, shift, scale):
+    return e * scale
 
 
-def _log_probability(x, shift, scale):
+def _log_probability(x, e, shift, scale):
     return x - shift - scale
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ... import ops
 from ...errors import ArgumentError, DTypeError, ShapeError
+from ...ops.matmul import linear, matmul
 from ..registry import case, error
 
 
@@ -31,7 +31,7 @@ def _torch_matmul(torch, a, b, *, trans_a=False, trans_b=False):
 
 
 case(
-    ops.matmul,
+    matmul,
     _matrices,
     torch=_torch_matmul,
     errors=[
@@ -53,7 +53,7 @@ case(
     ],
 )
 
-case(ops.matmul, _vectors, name="vectors", torch=_torch_matmul)
+case(matmul, _vectors, name="vectors", torch=_torch_matmul)
 
 
 def _deep(d):
@@ -62,7 +62,7 @@ def _deep(d):
     return (d.normal(d.size(1, 3), k), d.normal(k, d.size(1, 3))), {}
 
 
-case(ops.matmul, _deep, name="deep", torch=_torch_matmul, tolerance=10.0)
+case(matmul, _deep, name="deep", torch=_torch_matmul, tolerance=10.0)
 
 
 def _dense(d):
@@ -85,7 +85,7 @@ def _torch_linear(torch, x, w, b, *, activation):
 
 
 case(
-    ops.linear,
+    linear,
     _dense,
     torch=_torch_linear,
     errors=[
@@ -101,4 +101,4 @@ case(
     ],
 )
 
-case(ops.linear, _kinked, name="kinked", torch=_torch_linear)
+case(linear, _kinked, name="kinked", torch=_torch_linear)
