@@ -287,8 +287,8 @@ def test_gan_losses_are_the_papers(objective):
     x = normals(16, 2)
     sigmoid = lambda a: 1 / (1 + np.exp(-a))
     with tg.no_grad():
-        real = sigmoid(model.discriminator(tg.Tensor(x)).data)
-        fake = sigmoid(model.discriminator(model.generate(16, key=KEY)).data)
+        real = sigmoid(model.judge(tg.Tensor(x)).data)
+        fake = sigmoid(model.judge(model.generate(16, key=KEY)).data)
     expected = -(np.log(real).mean() + np.log(1 - fake).mean())
     assert float(model.discriminator_loss(x, key=KEY)) == pytest.approx(expected)
     expected = -np.log(fake).mean() if objective == "non-saturating" else np.log(1 - fake).mean()

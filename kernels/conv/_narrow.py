@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from .._numba import CHUNK
+from .._scratch import scratch
 from .._units import units
 from ..matmul.cpu import U, flat, product
 from ._geometry import Window, layout, table
 
 Array = Any
 
-NARROW = 8  # channels
+NARROW = 8  # channels; not below ROWS, which is how many the weight gradient takes at once
 STRETCH = 256  # pixels in a unit of folding
 
 
@@ -52,10 +53,12 @@ def unfold(x: Array, window: Window, hw: tuple[int, int], *, adjoint: bool) -> A
     """(output pixels, taps * C): what each output pixel sees; with `adjoint`, its taps come in reverse order."""
     n, c = len(x), x.shape[3]
     how = layout(window, adjoint, c)
-    frame = np.zeros((n, *how.hw, c), x.dtype)
+    frame = scratch("frame", n * how.hw[0] * how.hw[1] * c, x.dtype).reshape(n, *how.hw, c)
+    frame[...] = 0
     frame[:, how.place[0], how.place[1]] = x[:, how.keep[0], how.keep[1]]
     depth, line = len(window.taps) * c, how.hw[1] * c
-    columns = np.empty((n * hw[0] * hw[1], depth), x.dtype)
+    pixels = n * hw[0] * hw[1]
+    columns = scratch("columns", pixels * depth, x.dtype).reshape(pixels, depth)
     _unfold(
         columns.size <= CHUNK, n * hw[0], frame.ravel(), how.hw[0] * line, how.step[0] * line, how.step[1] * c, *hw,
         how.offsets, how.lengths, columns.ravel(), depth,
@@ -81,7 +84,7 @@ def correlate(x: Array, w: Array, bias: Array, y: Array, window: Window, *, adjo
     else:
         near = table(window, adjoint)
         taps, pixels = near.shape
-        given = np.empty((x.size // c, taps * o), x.dtype)
+        given = scratch("columns", x.size // c * taps * o, x.dtype).reshape(x.size // c, taps * o)
         product(x.reshape(-1, c), matrices.swapaxes(0, 1).reshape(c, taps * o), given)
         count = -(-pixels // STRETCH)
         _fold(given.size <= CHUNK, count, given.ravel(), near.ravel(), taps, pixels, bias, flat(y), o)

@@ -16,7 +16,8 @@ import numpy as np
 from numba import get_num_threads
 
 from .._numba import CHUNK
-from .._simd import BYTES, ROWS, VECTORS, add, at_least, distance, fill, put, rank1, read, span, take, width
+from .._scratch import scratch
+from .._simd import BYTES, ROWS, VECTORS, add, at_least, distance, fill, put, rank1, read, run, span, take, width
 from .._units import units
 from ..elementwise import cpu as elementwise
 from ..matmul import ACTIVATIONS
@@ -90,7 +91,8 @@ def _weight_sums(unit, x, g, near, taps, pixels, sums, c, o, parts, groups, bloc
             pack(g, s * o + panel * nr, o, 1, depth, columns, packed, (1 + panel * block) * nr)
         listed, count = -1, 0
         for task in range(group * per_group, min((group + 1) * per_group, tasks)):
-            t, i = task // strips, task % strips * ROWS
+            t, new = task // strips, task % strips * ROWS
+            i = min(new, c - ROWS)  # the last strip overlaps: its old rows are put where `new` goes, and overwritten
             if t != listed:
                 listed, count = t, 0
                 for p in range(depth):
@@ -98,7 +100,7 @@ def _weight_sums(unit, x, g, near, taps, pixels, sums, c, o, parts, groups, bloc
                     if pixel >= 0:
                         x_at[count], g_at[count] = pixel * c, (1 + p) * nr
                         count += 1
-            rows, to = span(i, c - 1, 1), span(i, c - 1, o)
+            rows, to = run(i), span(i, new, c, o)
             for panel in range(panels):
                 acc = fill(packed, 0, rows)
                 for k in range(count):
@@ -141,7 +143,7 @@ def _correlate(
     count, panels = len(cut.first) - 1, -(-o * x.itemsize // (BYTES * VECTORS))
     serial = cut.row.size * c * o <= SERIAL
     group = GROUP if serial else max(1, min(GROUP, count * panels // (4 * get_num_threads())))
-    packed = np.empty(panels * (1 + taps * c) * (BYTES * VECTORS // x.itemsize), x.dtype)
+    packed = scratch("weights", panels * (1 + taps * c) * (BYTES * VECTORS // x.itemsize), x.dtype)
     steps = (1, c) if adjoint else (o, 1)  # from row to row of a tap's matrix, and from column to column
     _pack_weights(packed.size <= CHUNK, panels, flat(w), at, *steps, bias, packed, c, o)
     units, floor = panels * -(-count // group), x.dtype.type(floor)
@@ -181,7 +183,7 @@ def conv2d_weight_grad(x, g, g_w, *, k, stride, pad, dilation, mask, colors):
         parts = max(1, min(PARTS, pixels // PART_PIXELS, PART_ENTRIES // max(size, 1)))
         # any number of groups gives the same bits
         groups = 1 if serial else max(1, min(-(-get_num_threads() // parts), taps * -(-c // ROWS)))
-        sums = np.empty(parts * size, x.dtype)
+        sums = scratch("sums", parts * size, x.dtype)
         _weight_sums(
             serial, parts * groups, flat(x), flat(g), near.ravel(), taps, pixels, sums, c, o, parts, groups,
             max(ROWS, BLOCK_ENTRIES // (c + o)),

@@ -67,14 +67,14 @@ def _product(unit, a, a_at, a_row, a_k, b, b_at, b_k, b_column, bias, y, m, n, k
             panel[j] = bias[column + j] if start == 0 and column + j < bias.size else 0
         pack(b, b_at[z] + start * b_k + column * b_column, b_k, b_column, depth, columns, panel, nr)
         for t in range(first, min(first + per, tiles)):
-            rows = span(t * ROWS, m - 1, a_row)
+            rows = span(t * ROWS, 0, m - 1, a_row)
             i, p = a_at[z] + start * a_k, 0
             acc = fill(panel, p, rows)
             for _ in range(depth):
                 p += nr
                 acc = rank1(acc, a, rows, i, panel, p)
                 i += a_k
-            out = span(t * ROWS, m - 1, n)
+            out = span(t * ROWS, 0, m - 1, n)
             if start == 0:
                 put(acc, y, out, z * m * n + column, columns)
             else:
@@ -82,7 +82,7 @@ def _product(unit, a, a_at, a_row, a_k, b, b_at, b_k, b_column, bias, y, m, n, k
 
 
 def flat(a: Array) -> Array:
-    """a as a line; copied if read-only or misaligned, which are other types to Numba: every kernel would compile anew."""
+    """a as a line; copied if read-only or misaligned, for those are other types to Numba and would compile anew."""
     return a.ravel() if a.flags.behaved else a.flatten()
 
 

@@ -31,6 +31,8 @@ class GAN(Model):
                   "conv": DCGAN: 4x4 transposed convolutions of stride 2 with batch normalisation from a small image of
                   hidden * 2^k channels up; the discriminator mirrors them with leaky relu.
     objective     "non-saturating" or "minimax".
+    pack          how many examples the discriminator judges together (PacGAN, Lin et al. 2018): from a pack it can tell
+                  that modes are missing.  Dense layers only; batches are multiples of it.
     latent        the length of z ~ N(0, 1).
     """
 
@@ -45,24 +47,29 @@ class GAN(Model):
         objective: str = "non-saturating",
         hidden: int = 128,
         latent: int = 16,
+        pack: int = 1,
         key: Key,
     ):
-        self.shape, self.levels, self.latent = tuple(shape), levels, latent
+        self.shape, self.levels, self.latent, self.pack = tuple(shape), levels, latent, pack
         if objective not in ("non-saturating", "minimax"):
             raise ArgumentError(f"GAN: objective must be 'non-saturating' or 'minimax', got {objective!r}.")
         self.objective = objective
         if architecture not in ("mlp", "conv"):
             raise ArgumentError(f"GAN: architecture must be 'mlp' or 'conv', got {architecture!r}.")
-        build = _dense if architecture == "mlp" else _convolutional
         bounded = levels is not None  # pictures live on [-1, 1], rows of real numbers anywhere
-        self.generator, self.discriminator = build(self.shape, hidden, latent, bounded, key)
+        if architecture == "mlp":
+            self.generator, self.discriminator = _dense(self.shape, hidden, latent, pack, bounded, key)
+        elif pack == 1:
+            self.generator, self.discriminator = _convolutional(self.shape, hidden, latent, bounded, key)
+        else:
+            raise ArgumentError(f"GAN: pack {pack} needs architecture='mlp'.")
 
     @classmethod
     def settings_for(cls, data: DataSpec) -> dict[str, Any]:
         common = {"shape": list(data.shape), "levels": data.levels, "objective": "non-saturating"}
         if data.kind == "image":
             return {**common, "architecture": "conv", "hidden": 64, "latent": 64}
-        return {**common, "architecture": "mlp", "hidden": 128, "latent": 16}
+        return {**common, "architecture": "mlp", "hidden": 128, "latent": 16, "pack": 1}
 
     def objectives(self) -> dict[str, Objective]:
         return {
@@ -79,16 +86,23 @@ class GAN(Model):
         x = self.float_batch(x, self.shape)
         return x if self.levels is None else unit(x, self.levels) * 2 - 1
 
+    def judge(self, x: Tensor) -> Tensor:
+        """The discriminator's logits (N / pack, 1) for x (N, *shape) on the generator's scale."""
+        if len(x) % self.pack:
+            raise ArgumentError(f"GAN: a batch of {len(x)} is no multiple of pack {self.pack}. Change the batch size.")
+        packed = x if self.pack == 1 else ops.reshape(x, shape=(len(x) // self.pack, self.pack, *self.shape))
+        return self.discriminator(packed)
+
     def discriminator_loss(self, x: Array | Tensor, *, key: Key) -> Tensor:
         """-E[log D(x)] - E[log(1 - D(G(z)))], nats; real and generated examples pass D as separate batches."""
         with no_grad():
             fake = self.generate(len(x), key=key)
-        real = self.discriminator(self.prepare(x))
-        return ops.mean(ops.softplus(-real)) + ops.mean(ops.softplus(self.discriminator(fake)))
+        real = self.judge(self.prepare(x))
+        return ops.mean(ops.softplus(-real)) + ops.mean(ops.softplus(self.judge(fake)))
 
     def generator_loss(self, x: Array | Tensor, *, key: Key) -> Tensor:
         """-E[log D(G(z))], or E[log(1 - D(G(z)))] for minimax; x gives only the number of draws."""
-        logit = self.discriminator(self.generate(len(x), key=key))
+        logit = self.judge(self.generate(len(x), key=key))
         if self.objective == "minimax":
             return -ops.mean(ops.softplus(logit))
         return ops.mean(ops.softplus(-logit))
@@ -112,7 +126,7 @@ class GAN(Model):
 
 
 def _dense(
-    shape: tuple[int, ...], hidden: int, latent: int, bounded: bool, key: Key
+    shape: tuple[int, ...], hidden: int, latent: int, pack: int, bounded: bool, key: Key
 ) -> tuple[nn.Sequential, nn.Sequential]:
     dims = math.prod(shape)
     key_g, key_d = key.fold_in("generator"), key.fold_in("discriminator")
@@ -130,7 +144,7 @@ def _dense(
         generator.append(nn.Tanh())
     if len(shape) > 1:
         generator.append(nn.Reshape(*shape))
-    return nn.Sequential(*generator), nn.Sequential(nn.Flatten(), *layers(dims, 1, "leaky_relu", key_d))
+    return nn.Sequential(*generator), nn.Sequential(nn.Flatten(), *layers(pack * dims, 1, "leaky_relu", key_d))
 
 
 def _convolutional(

@@ -221,7 +221,7 @@ def _convolutional(
     targets = list(reversed(channels))[1:]
     for i, (o, size) in enumerate(zip(targets, reversed(sizes[:-1]))):
         last = i == len(targets) - 1
-        extra = tuple(1 - n % 2 for n in size)  # of the two sizes that stride 2 maps to one, the right one
+        extra = (1 - size[0] % 2, 1 - size[1] % 2)  # of the two sizes that stride 2 maps to one, the right one
         width = outputs * o if last else o
         c = widths[-1 - i]
         decoder.append(

@@ -15,6 +15,7 @@ from . import matmul as _matmul  # the package's `matmul` is the op
 from . import methods as _methods
 
 if TYPE_CHECKING:
+    from .matmul import matmul as matmul  # not the file of that name
 
     def __getattr__(name: str) -> Any: ...
 

@@ -81,11 +81,11 @@ def save(
     path = folder / f"step-{step:08d}.safetensors"
     arrays = {name: _plain(name, array) for name, array in tensors.items()}
     arrays = dict(sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0])))  # keeps each one aligned
-    data = [array.reshape(-1).view(np.uint8) for array in arrays.values()]
+    data = [array.reshape(-1).view(np.uint8).data for array in arrays.values()]
     head = _header(int(step), arrays, meta)
     digest = hashlib.sha256(head)
     for chunk in data:
-        digest.update(chunk.data)
+        digest.update(chunk)
     write_atomic(path, [_with_sum(head, NO_SUM, digest.hexdigest()), *data])
     write_atomic(folder / "LATEST", [f"{path.name}\n".encode()])
     _prune(folder, int(step))

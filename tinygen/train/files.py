@@ -9,11 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 
-
-def write_atomic(path: Path, chunks: Iterable[bytes | NDArray[np.uint8]]) -> None:
+def write_atomic(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
     """Replace `path` by a file of these chunks.  Killed at any moment, the old content or the new stands there, whole.
 
     The temporary file lies in the same folder: across file systems a rename is a copy, and a copy can be cut short.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ... import ops
 from ...errors import ShapeError
 from ..registry import case, error
@@ -45,7 +47,7 @@ def _scalars(d):
     return (d.normal(), d.normal(), d.normal()), {}
 
 
-_MODEL = [(((256, 64), (256, 64), (256, 64)), {}), (((64, 32, 32, 3),) * 3, {})]
+_MODEL: list[Any] = [(((256, 64), (256, 64), (256, 64)), {}), (((64, 32, 32, 3),) * 3, {})]
 
 case(
     ops.affine_coupling,

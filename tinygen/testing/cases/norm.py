@@ -70,7 +70,7 @@ case(
         (d.normal(*(shape := _shape(d))), *[d.normal(shape[-1]) for _ in range(3)], d.positive(shape[-1])),
         {"eps": d.choice(1e-5, 0.1)},
     ),
-    torch=lambda torch, *arrays, eps: _normalised(torch, *arrays, eps),
+    torch=lambda torch, x, gamma, beta, mean, var, eps: _normalised(torch, x, gamma, beta, mean, var, eps),
     errors=[error(_wrong_channels(3, 3, 2, 3), ShapeError, "mean has shape")],
 )
 
