@@ -7,14 +7,14 @@
     colors              how many groups the channels fall into, in order: channel c of C is in group c * colors // C.
                         At the centre tap, mask "A" connects a group to strictly earlier ones, "B" to its own as well.
 
-A convolution costs 2 N H' W' K K C O operations, dead taps not counted: they are left out, not multiplied by zero.
+A convolution costs 2 N H' W' K K C O operations, dead taps and channels not counted: they are left out, not
+multiplied by zero, so that not even NaN passes a mask.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from .._kernel import Spec, kernel, like
 
@@ -33,15 +33,31 @@ def out_hw(hw: Pair, k: Pair, stride: Pair, pad: Pads, dilation: Pair = (1, 1)) 
     return rows, columns
 
 
-def live(shape: tuple[int, int, int, int], mask: str | None, colors: int = 1) -> np.ndarray:
-    """Which entries of weights (K, K', C, O) the mask keeps: a bool array of that shape."""
-    keep = np.ones(shape, bool)
+class Block(NamedTuple):
+    """Taps that connect the same channels: w[tap, inputs, outputs] is live for every tap."""
+
+    taps: tuple[Pair, ...]
+    inputs: slice
+    outputs: slice
+
+
+@lru_cache(maxsize=256)
+def blocks(shape: tuple[int, int, int, int], mask: str | None, colors: int) -> tuple[Block, ...]:
+    """The live entries of weights (K, K', C, O), cut into disjoint blocks; the first has all channels.
+
+    Only colours need more than one: their centre tap is triangular, so each colour of the outputs has its own block.
+    """
+    rows, columns, c, o = shape
+    centre = rows // 2, columns // 2
+    taps = [(i, j) for i in range(rows) for j in range(columns)]
     if mask is not None:
-        y, x = shape[0] // 2, shape[1] // 2
-        keep[y + 1 :] = keep[y, x + 1 :] = False
-        from_group, to_group = (np.arange(n) * colors // max(n, 1) for n in shape[2:])
-        keep[y, x] = (np.less if mask == "A" else np.less_equal)(from_group[:, None], to_group)
-    return keep
+        taps = [tap for tap in taps if tap < centre or (tap == centre and mask == "B" and colors == 1)]
+    found = [Block(tuple(taps), slice(c), slice(o))]
+    if colors > 1:
+        c_edges, o_edges = ([-(-color * n // colors) for color in range(colors + 1)] for n in (c, o))
+        seen = c_edges[1:] if mask == "B" else c_edges[:-1]
+        found += [Block((centre,), slice(n), slice(*edges)) for n, *edges in zip(seen, o_edges, o_edges[1:]) if n]
+    return tuple(found)
 
 
 @kernel("y")

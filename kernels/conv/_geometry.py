@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._simd import ROWS
-from . import Pads, Pair, live, out_hw
+from . import Pads, Pair, blocks, out_hw
 
 
 class Window(NamedTuple):
@@ -24,14 +24,7 @@ class Window(NamedTuple):
     stride: Pair
     pad: Pads
     dilation: Pair
-    mask: str | None
-    colors: int
     taps: tuple[Pair, ...]  # the live ones
-
-    @property
-    def partial(self) -> bool:
-        """Whether the centre connects only some channels."""
-        return self.mask is not None and self.colors > 1
 
 
 class Tiles(NamedTuple):
@@ -47,22 +40,16 @@ class Tiles(NamedTuple):
     out: np.ndarray
 
 
-@lru_cache(maxsize=256)
-def _live_taps(k: Pair, mask: str | None, colors: int) -> tuple[Pair, ...]:
-    """The taps that connect anything; with several colours the centre always does, at least in part."""
-    keep = live((*k, colors, colors), mask, colors).any(axis=(2, 3))
-    return tuple([(int(i), int(j)) for i, j in np.argwhere(keep)])
-
-
-def window_of(
-    x_shape: tuple[int, ...], w_shape: tuple[int, ...], stride: Pair, pad: Pads, dilation: Pair, mask: str | None,
-    colors: int,
-) -> Window:  # fmt: skip
-    """The window of a convolution from x (N, H, W, C) with w (K, K', C, O)."""
-    k = w_shape[0], w_shape[1]
-    return Window(
-        x_shape[0], (x_shape[1], x_shape[2]), k, stride, pad, dilation, mask, colors, _live_taps(k, mask, colors)
-    )
+def windows(
+    x_shape: tuple[int, ...], w_shape: tuple[int, int, int, int], stride: Pair, pad: Pads, dilation: Pair,
+    mask: str | None, colors: int,
+) -> list[tuple[Window, slice, slice]]:  # fmt: skip
+    """A convolution from x (N, H, W, C) with w as a sum of dense ones: window, input channels, output channels."""
+    n, height, width = x_shape[:3]
+    return [
+        (Window(n, (height, width), w_shape[:2], stride, pad, dilation, taps), inputs, outputs)
+        for taps, inputs, outputs in blocks(w_shape, mask, colors)
+    ]
 
 
 @lru_cache(maxsize=256)
@@ -74,7 +61,7 @@ def places(window: Window, size: int) -> np.ndarray:
 @lru_cache(maxsize=64)
 def table(window: Window, adjoint: bool) -> np.ndarray:
     """int32 (taps, output pixels): the input pixel that each tap reads; with `adjoint`, images change their roles."""
-    n, x_hw, k, stride, pad, dilation, _, _, taps = window
+    n, x_hw, k, stride, pad, dilation, taps = window
     y_hw = out_hw(x_hw, k, stride, pad, dilation)
     axes = []
     for axis in range(2):
@@ -134,7 +121,7 @@ def _placed(n: int, size: int, at: int, step: int) -> tuple[slice, slice]:
 @lru_cache(maxsize=64)
 def layout(window: Window, adjoint: bool, c: int) -> Layout:
     """The frame for images of c channels.  With `adjoint` it spreads g by the stride, and taps come in reverse."""
-    _, (h, w), k, stride, ((top, bottom), (left, right)), (dy, dx), _, _, taps = window
+    _, (h, w), k, stride, ((top, bottom), (left, right)), (dy, dx), taps = window
     if adjoint:
         down, across = (k[0] - 1) * dy, (k[1] - 1) * dx
         hw, at, spread, step = (h + down, w + across), (down - top, across - left), stride, (1, 1)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..elementwise import reference as elementwise
 from ..matmul import ACTIVATIONS
-from . import Pads, Pair, live
+from . import Pads, Pair, blocks
 
 Array = Any
 
@@ -22,15 +22,25 @@ def taps(hw: Pair, k: Pair, stride: Pair, dilation: Pair = (1, 1)) -> Iterator[t
             yield i, j, (slice(None), *(slice(a, a + n * s, s) for a, n, s in zip(starts, hw, stride)))
 
 
+def links(
+    hw: Pair, shape: tuple[int, int, int, int], stride: Pair, dilation: Pair, mask: str | None, colors: int
+) -> Iterator[tuple[tuple[int, int, slice, slice], tuple[slice, ...]]]:
+    """((i, j, c, o), index): these weights are live, and take `padded[index]` to channels o of an output of size hw."""
+    reads = {(i, j): index for i, j, index in taps(hw, shape[:2], stride, dilation)}
+    for block in blocks(shape, mask, colors):
+        for i, j in block.taps:
+            yield (i, j, block.inputs, block.outputs), (*reads[i, j], block.inputs)
+
+
 def padded(x: Array, pad: Pads) -> Array:
     return np.pad(x, ((0, 0), *pad, (0, 0)))
 
 
 def conv2d(x, w, y, *, stride, pad, dilation, mask, colors):
-    x, w = padded(x, pad), w * live(w.shape, mask, colors)
+    x = padded(x, pad)
     y[...] = 0
-    for i, j, window in taps(y.shape[1:3], w.shape[:2], stride, dilation):
-        y += x[window] @ w[i, j]
+    for link, seen in links(y.shape[1:3], w.shape, stride, dilation, mask, colors):
+        y[..., link[3]] += x[seen] @ w[link]
 
 
 def conv2d_bias_act(x, w, b, y, *, activation, stride, pad, dilation, mask, colors):
@@ -41,18 +51,18 @@ def conv2d_bias_act(x, w, b, y, *, activation, stride, pad, dilation, mask, colo
 
 
 def conv2d_input_grad(g, w, g_x, *, x_hw, stride, pad, dilation, mask, colors):
-    whole, w = padded(np.zeros_like(g_x), pad), w * live(w.shape, mask, colors)
-    for i, j, window in taps(g.shape[1:3], w.shape[:2], stride, dilation):
-        whole[window] += g @ w[i, j].T
+    whole = padded(np.zeros_like(g_x), pad)
+    for link, seen in links(g.shape[1:3], w.shape, stride, dilation, mask, colors):
+        whole[seen] += g[..., link[3]] @ w[link].T
     (top, _), (left, _) = pad
     g_x[...] = whole[:, top : top + x_hw[0], left : left + x_hw[1]]
 
 
 def conv2d_weight_grad(x, g, g_w, *, k, stride, pad, dilation, mask, colors):
     x = padded(x, pad)
-    for i, j, window in taps(g.shape[1:3], k, stride, dilation):
-        g_w[i, j] = np.einsum("nhwc,nhwo->co", x[window], g)
-    g_w[~live(g_w.shape, mask, colors)] = 0
+    g_w[...] = 0
+    for link, seen in links(g.shape[1:3], g_w.shape, stride, dilation, mask, colors):
+        g_w[link] = np.einsum("nhwc,nhwo->co", x[seen], g[..., link[3]])
 
 
 def pool2d(x, y, *, size, stride, factor):

@@ -6,7 +6,7 @@ import numpy as np
 
 from ... import ops
 from ...errors import ArgumentError, DTypeError, ShapeError
-from ...kernels.conv import live, out_hw
+from ...kernels.conv import out_hw
 from ..registry import case, error
 
 # -- the same mathematics in PyTorch, channels first inside -----------------------------------------------------------
@@ -18,6 +18,14 @@ def _first(x):
 
 def _last(y):
     return y.permute(0, 2, 3, 1)
+
+
+def live(shape, mask, colors):
+    """Which entries of weights (K, K', C, O) a mask keeps: those that come before the centre, colour by colour."""
+    rows, columns, c, o = shape
+    taps, centre = np.arange(rows * columns).reshape(rows, columns, 1), rows // 2 * columns + columns // 2
+    place, own = (at * colors + np.arange(n) * colors // n for at, n in ((taps, c), (centre, o)))
+    return (np.less if mask == "A" else np.less_equal)(place[..., None], own)
 
 
 def _masked(torch, w, mask, colors):
