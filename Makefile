@@ -10,7 +10,7 @@ MYPY_TREE := build/mypy
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test exhaustive parity lint format bench-quick clean distclean
+.PHONY: help demo test exhaustive parity lint format bench clean distclean
 # Workers of several threads each share the cores: a thread that waits must sleep, not spin.
 export OMP_WAIT_POLICY ?= passive
 
@@ -41,8 +41,8 @@ format: $(VENV)/.dev ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench-quick: $(VENV)/.bench ## a short benchmark against PyTorch
-	@$(BIN)/tinygen bench --quick
+bench: $(VENV)/.bench ## training steps against PyTorch
+	@$(BIN)/python -m tinygen.benchmarks train_step
 
 clean: ## what can be made again, without the environment
 	rm -rf build dist *.egg-info runs/demo .pytest_cache .ruff_cache .hypothesis .benchmarks

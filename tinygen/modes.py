@@ -76,9 +76,14 @@ def anomaly() -> bool:
 
 
 def caller() -> str:
-    """`file:line` of the innermost frame outside this package."""
-    package = str(Path(__file__).parent)
+    """Where the op was called: the innermost line of a model or layer, and the innermost outside this package."""
+    package = Path(__file__).parent
+    inside, outside = "", ""
     for frame in reversed(traceback.extract_stack()):
-        if not frame.filename.startswith(package):
-            return f"{frame.filename}:{frame.lineno}"
-    return "tinygen"
+        path = Path(frame.filename)
+        if not path.is_relative_to(package):
+            if not frame.filename.startswith("<"):  # runpy and other frozen modules
+                outside = outside or f"{frame.filename}:{frame.lineno}"
+        elif path.parent.name in ("models", "nn"):
+            inside = inside or f"{path.parent.name}/{path.name}:{frame.lineno}"
+    return ", from ".join(filter(None, (inside, outside))) or "tinygen"

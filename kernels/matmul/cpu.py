@@ -14,7 +14,7 @@ import numpy as np
 from numba import get_num_threads
 
 from .._numba import jit
-from .._simd import BYTES, ROWS, VECTORS, add, fill, put, rank1, span, width
+from .._simd import BYTES, ROWS, VECTORS, add, at_least, fill, put, rank1, span, width
 from .._units import units
 from ..elementwise import cpu as elementwise
 from . import ACTIVATIONS
@@ -50,10 +50,10 @@ def pack(b, at, row_step, column_step, rows, columns, panel, p):
 
 
 @units
-def _product(unit, a, a_at, a_row, a_k, b, b_at, b_k, b_column, bias, y, m, n, k, groups):
-    """y[z] = a[z] b[z] (+ bias): one panel of b against one of `groups` ranges of rows of a, for one z.
+def _product(unit, a, a_at, a_row, a_k, b, b_at, b_k, b_column, bias, floor, y, m, n, k, groups):
+    """y[z] = max(a[z] b[z] (+ bias), floor): one panel of b against one of `groups` ranges of rows of a, for one z.
 
-    Arrays are flat, steps count elements, a[z] begins at a_at[z].
+    Arrays are flat, steps count elements, a[z] begins at a_at[z]; floor is -inf if k exceeds K_BLOCK.
     """
     nr = width(a)
     panels, tiles = (n + nr - 1) // nr, (m + ROWS - 1) // ROWS
@@ -76,7 +76,7 @@ def _product(unit, a, a_at, a_row, a_k, b, b_at, b_k, b_column, bias, y, m, n, k
                 i += a_k
             out = span(t * ROWS, 0, m - 1, n)
             if start == 0:
-                put(acc, y, out, z * m * n + column, columns)
+                put(at_least(acc, floor), y, out, z * m * n + column, columns)
             else:
                 add(acc, y, out, z * m * n + column, columns)
 
@@ -94,8 +94,11 @@ def places(shape: tuple[int, ...], batch: tuple[int, ...]) -> Array:
     return np.broadcast_to(which, batch).ravel() * (shape[-2] * shape[-1])
 
 
-def product(a: Array, b: Array, y: Array, *, trans_a: bool = False, trans_b: bool = False, bias: Array | None = None):
-    """y = a b (+ bias), as `matmul` declares it."""
+def product(
+    a: Array, b: Array, y: Array, *,
+    trans_a: bool = False, trans_b: bool = False, bias: Array | None = None, floor: float = -np.inf,
+):  # fmt: skip
+    """y = max(a b (+ bias), floor), as `matmul` declares it; a floor needs no more than K_BLOCK terms in each sum."""
     (k, m) = a.shape[-2:] if trans_a else a.shape[:-3:-1]
     n, batch = y.shape[-1], y.shape[:-2]
     if batch and b.ndim == 2 and not trans_a:  # one matrix for all: the batch is but more rows
@@ -109,7 +112,7 @@ def product(a: Array, b: Array, y: Array, *, trans_a: bool = False, trans_b: boo
     _product(
         serial, panels * groups,
         flat(a), a_at, *((1, m) if trans_a else (k, 1)), flat(b), b_at, *((1, k) if trans_b else (n, 1)),
-        flat(b)[:0] if bias is None else flat(bias), flat(y), m, n, k, groups,
+        flat(b)[:0] if bias is None else flat(bias), y.dtype.type(floor), flat(y), m, n, k, groups,
     )  # fmt: skip
 
 
@@ -119,6 +122,7 @@ def matmul(a: Array, b: Array, y: Array, *, trans_a: bool, trans_b: bool) -> Non
 
 def linear(x: Array, w: Array, b: Array, y: Array, *, activation: str | None) -> None:
     rows = x.size // w.shape[0] if w.shape[0] else y.size // max(w.shape[1], 1)
-    product(x.reshape(rows, w.shape[0]), w, y.reshape(rows, w.shape[1]), bias=b)
-    if activation is not None:
+    fused = activation == "relu" and len(w) <= K_BLOCK  # longer sums are complete only after another pass
+    product(x.reshape(rows, w.shape[0]), w, y.reshape(rows, w.shape[1]), bias=b, floor=0.0 if fused else -np.inf)
+    if activation is not None and not fused:
         getattr(elementwise, activation)(y, y, **ACTIVATIONS[activation])

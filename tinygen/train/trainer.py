@@ -255,4 +255,5 @@ class Trainer:
 
 def global_norm(grads: Sequence[Tensor]) -> float:
     """The Euclidean norm over all entries of all gradients; NaN or infinite if any entry is."""
-    return math.sqrt(math.fsum(float(kernels.optim.sum_squares(g.data)[0]) for g in grads))
+    flat = kernels.optim.gather(*[g.data for g in grads])  # one parallel launch, where most gradients are small
+    return math.sqrt(float(kernels.optim.sum_squares(flat)[0]))
