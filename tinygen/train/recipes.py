@@ -18,7 +18,7 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
     ("vae", "points"): dict(optimizer=ADAM, batch_size=256, epochs=200, patience=20),
     ("vae", "digits"): dict(batch_size=64, epochs=200, patience=20, model=dict(hidden=256, latent=16)),
     ("pixelcnn", "image"): dict(optimizer=ADAM, batch_size=32, epochs=50, patience=5),
-    ("pixelcnn", "digits"): dict(epochs=100, patience=10, model=dict(channels=32, blocks=3)),
+    ("pixelcnn", "digits"): dict(epochs=100, patience=10, ema=0.99, model=dict(channels=32, blocks=3)),
     ("realnvp", "image"): dict(optimizer=CLIPPED, batch_size=64, epochs=50, patience=5),
     ("realnvp", "table"): dict(optimizer={"name": "adam", "lr": 1e-4}, batch_size=100, epochs=200, patience=30),
     ("realnvp", "points"): dict(optimizer=ADAM, batch_size=256, epochs=100, patience=20),
