@@ -26,12 +26,13 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 Array = Any  # numpy.ndarray, or cupy.ndarray on a GPU
-Observer = Callable[["Kernel", tuple[Array, ...], tuple[Array, ...], dict[str, Any]], None]
+Observer = Callable[["Kernel", tuple[Array, ...], tuple[Array, ...], dict[str, Any], bool], None]
 
 registry: dict[str, Kernel] = {}  # "family.name" -> Kernel; completeness tests read it
 _forced: ContextVar[str | None] = ContextVar("tinygen_backend", default=None)
@@ -105,7 +106,7 @@ class Kernel:
             params = {**self.params, **params}
         self.implementation(backend)(*arrays, *outs, **params)
         for observer in _observers.get():
-            observer(self, arrays, outs, params)
+            observer(self, arrays, outs, params, out is None)
         return outs[0] if len(outs) == 1 else outs
 
     def _device(self, arrays: tuple[Array, ...]) -> str:
@@ -121,8 +122,22 @@ class Kernel:
             f"Move them to one device with tensor.to(...)."
         )
 
+    def bind(self, arrays: tuple[Array, ...], params: dict[str, Any]) -> Callable[[], None]:
+        """A launch on these arrays, inputs and outputs, again and again: what a recorded step is a list of."""
+        return partial(self.implementation(_forced.get() or "cpu"), *arrays, **params)
+
     def __repr__(self) -> str:
         return f"<kernel {self.family}.{self.__name__}({', '.join(self.inputs)}) -> {', '.join(self.outs)}>"
+
+
+def forced_backend() -> str | None:
+    """The implementation that `backend` forces here, if any."""
+    return _forced.get()
+
+
+def observers() -> tuple[Observer, ...]:
+    """Those that are told of every launch here."""
+    return _observers.get()
 
 
 def kernel(*outs: str, strided: bool = False) -> Callable[[Callable[..., Any]], Kernel]:
@@ -144,7 +159,10 @@ def backend(name: str) -> Iterator[None]:
 
 @contextmanager
 def observe(observer: Observer) -> Iterator[None]:
-    """Call `observer(kernel, inputs, outputs, params)` after every launch inside the block."""
+    """Call `observer(kernel, inputs, outputs, params, fresh)` after every launch inside the block.
+
+    `fresh`: the door allocated the outputs; otherwise the caller passed them as `out=`.
+    """
     token = _observers.set((*_observers.get(), observer))
     try:
         yield

@@ -7,16 +7,20 @@ Each operation below is a few lines of LLVM IR, typed by its arguments, for floa
     run(i)                        the row offsets i + r, r < ROWS: neighbours, which need one address register, not ROWS
     span(i, low, high, step)      the row offsets clamp(i + r, low, high) * step, r < ROWS, in registers
     take(a, i, step, hole)        the row offsets a[i + r] * step, or `hole` where a is negative
+    zeros(x, rows)                a new tile of zeros, of the dtype of x
     fill(w, p, rows)              a new tile, every row w[p : p + width]
-    rank1(acc, x, rows, i, w, p)  acc[r, :] += x[rows[r] + i] * w[p : p + width]      one multiply-add per vector
-    at_least(acc, floor)          max(acc, floor), NaN kept: relu for a floor of 0, nothing for one of -inf
+    get(y, rows, q, n)            a new tile, y[rows[r] + q : + n], with zeros from column n
     put(acc, y, rows, q, n)       y[rows[r] + q : + n] = acc[r, :n]
-    add(acc, y, rows, q, n)       y[rows[r] + q : + n] += acc[r, :n]
+    rank1(acc, x, rows, i, w, p)  acc[r, :] += x[rows[r] + i] * w[p : p + width]      one multiply-add per vector
+    plus(a, b)                    a + b
+    times(a, scalar)              a * scalar
+    choose(a, b, c)               b where a > 0, else c
+    at_least(a, floor)            max(a, floor), NaN kept: relu for a floor of 0
     distance(x, z)                elements from x[0] to z[0]: with it, a row of x may lie in another array
 
 `rows` is a tuple of element offsets, so the rows of a tile may lie anywhere: a row offset is all that a shifted pixel
 of a convolution needs, and its length is the height of the tile.  Entries may be equal: a ragged last tile repeats its
-last row, which computes and stores the same numbers twice; of rows that are put (or added) to one place the last stays.
+last row, which computes and stores the same numbers twice; of rows that are put to one place the last stays.
 Operands are flat and C-contiguous.  Nothing is checked: bounds and wraparound would cost the inner loop its rate.
 
 Tiles by machine: 8 x 2 vectors of 64 bytes on AVX-512, 6 x 2 of 32 bytes on AVX2 (12 accumulators of 16 registers),
@@ -120,6 +124,10 @@ class _Emit:
         align = ir.IntType(32)(self.dtype.bitwidth // 8)
         self.call("masked.store", value, pointer, align, mask, returns=ir.VoidType(), of=".p0")
 
+    def whole(self, n: Any) -> Any:
+        """Whether all columns of a tile are below column n."""
+        return self.b.icmp_signed(">=", n, INDEX(VECTORS * self.length))
+
     def masks(self, n: Any) -> list[Any]:
         """For each vector of a row, which of its lanes are below column n."""
         n = self.splat(n)
@@ -206,6 +214,17 @@ def distance(typing: Any, x: Any, z: Any) -> Any:
 
 
 @intrinsic
+def zeros(typing: Any, x: Any, rows: Any) -> Any:
+    """A tile of zeros of the dtype of x."""
+    tile = _tile(x.dtype, rows)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return context.make_tuple(builder, tile, [ir.Constant(tile.dtype.ir, None)] * len(tile))
+
+    return tile(x, rows), emit
+
+
+@intrinsic
 def fill(typing: Any, w: Any, p: Any, rows: Any) -> Any:
     """A tile whose every row is w[p : p + width]."""
     tile = _tile(w.dtype, rows)
@@ -236,50 +255,95 @@ def rank1(typing: Any, acc: Any, x: Any, rows: Any, i: Any, w: Any, p: Any) -> A
     return acc(acc, x, rows, types.intp, w, types.intp), emit
 
 
-@intrinsic
-def at_least(typing: Any, acc: Any, floor: Any) -> Any:
-    """max(acc, floor), NaN kept; floor is a scalar of the tile's dtype."""
+def _entrywise(emit_one: Any) -> Any:
+    """Tiles to a tile: emit_one(e, *values) for every vector; what is no tile is a scalar, made a vector."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        e = _Emit(context, builder, acc.dtype.dtype)
-        floor = e.splat(arguments[1])
-        values = cgutils.unpack_tuple(builder, arguments[0])
-        values = [builder.select(builder.fcmp_ordered("<", v, floor), floor, v) for v in values]
-        return context.make_tuple(builder, acc, values)
+        tile = signature.return_type
+        e = _Emit(context, builder, tile.dtype.dtype)
+        columns = [
+            cgutils.unpack_tuple(builder, a) if kind == tile else [e.splat(a)] * len(tile)
+            for kind, a in zip(signature.args, arguments)
+        ]
+        return context.make_tuple(builder, tile, [emit_one(e, *values) for values in zip(*columns)])
 
-    return acc(acc, floor), emit
-
-
-def _storer(adds: bool) -> Any:
-    @intrinsic
-    def store(typing: Any, acc: Any, y: Any, rows: Any, q: Any, n: Any) -> Any:
-        """y[rows[r] + q : + n] = acc[r, :n], or += where `adds`."""
-
-        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            acc, y, rows, q, n = arguments
-            e = _Emit(context, builder, signature.args[1].dtype)
-            values = cgutils.unpack_tuple(builder, acc)
-            rows = cgutils.unpack_tuple(builder, rows)
-            pointers = [p for row in rows for p in e.vectors(signature.args[1], y, row, q)]
-            whole = builder.icmp_signed(">=", n, INDEX(VECTORS * e.length))
-            with builder.if_else(whole, likely=True) as (full, ragged):
-                with full:
-                    # all loads come before all stores, so that equal rows add once and the last one stays
-                    old = [e.load(pointer) for pointer in pointers] if adds else []
-                    new = [builder.fadd(o, v) for o, v in zip(old, values)] or values
-                    for value, pointer in zip(new, pointers):
-                        e.store(value, pointer)
-                with ragged:
-                    masks = e.masks(n) * len(rows)
-                    old = [e.masked_load(p, mask) for p, mask in zip(pointers, masks)] if adds else []
-                    new = [builder.fadd(o, v) for o, v in zip(old, values)] or values
-                    for value, pointer, mask in zip(new, pointers, masks):
-                        e.masked_store(value, pointer, mask)
-            return context.get_dummy_value()
-
-        return types.void(acc, y, rows, types.intp, types.intp), emit
-
-    return store
+    return emit
 
 
-put, add = _storer(adds=False), _storer(adds=True)
+@intrinsic
+def plus(typing: Any, a: Any, b: Any) -> Any:
+    """a + b."""
+    return a(a, b), _entrywise(lambda e, a, b: e.b.fadd(a, b))
+
+
+@intrinsic
+def times(typing: Any, a: Any, scalar: Any) -> Any:
+    """a * scalar, of the tile's dtype."""
+    return a(a, a.dtype.dtype), _entrywise(lambda e, a, scalar: e.b.fmul(a, scalar))
+
+
+@intrinsic
+def choose(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """b where a > 0, else c (also where a is NaN)."""
+
+    def emit_one(e: _Emit, a: Any, b: Any, c: Any) -> Any:
+        return e.b.select(e.b.fcmp_ordered(">", a, ir.Constant(e.vector, None)), b, c)
+
+    return a(a, b, c), _entrywise(emit_one)
+
+
+@intrinsic
+def at_least(typing: Any, a: Any, floor: Any) -> Any:
+    """max(a, floor), NaN kept; floor is a scalar of the tile's dtype."""
+
+    def emit_one(e: _Emit, a: Any, floor: Any) -> Any:
+        return e.b.select(e.b.fcmp_ordered("<", a, floor), floor, a)
+
+    return a(a, a.dtype.dtype), _entrywise(emit_one)
+
+
+@intrinsic
+def get(typing: Any, y: Any, rows: Any, q: Any, n: Any) -> Any:
+    """A tile of y[rows[r] + q : + n], with zeros from column n."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        y, rows, q, n = arguments
+        e = _Emit(context, builder, signature.args[0].dtype)
+        pointers = [p for row in cgutils.unpack_tuple(builder, rows) for p in e.vectors(signature.args[0], y, row, q)]
+        with builder.if_else(e.whole(n), likely=True) as (full, ragged):
+            with full:
+                loaded, where = [e.load(p) for p in pointers], builder.block
+            with ragged:
+                masks = e.masks(n) * (len(pointers) // VECTORS)
+                some, elsewhere = [e.masked_load(p, m) for p, m in zip(pointers, masks)], builder.block
+        values = []
+        for a, b in zip(loaded, some):
+            phi = builder.phi(e.vector)
+            phi.add_incoming(a, where)
+            phi.add_incoming(b, elsewhere)
+            values.append(phi)
+        return context.make_tuple(builder, signature.return_type, values)
+
+    return _tile(y.dtype, rows)(y, rows, types.intp, types.intp), emit
+
+
+@intrinsic
+def put(typing: Any, acc: Any, y: Any, rows: Any, q: Any, n: Any) -> Any:
+    """y[rows[r] + q : + n] = acc[r, :n]."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        acc, y, rows, q, n = arguments
+        e = _Emit(context, builder, signature.args[1].dtype)
+        values = cgutils.unpack_tuple(builder, acc)
+        pointers = [p for row in cgutils.unpack_tuple(builder, rows) for p in e.vectors(signature.args[1], y, row, q)]
+        with builder.if_else(e.whole(n), likely=True) as (full, ragged):
+            with full:
+                for value, pointer in zip(values, pointers):
+                    e.store(value, pointer)
+            with ragged:
+                masks = e.masks(n) * (len(pointers) // VECTORS)
+                for value, pointer, mask in zip(values, pointers, masks):
+                    e.masked_store(value, pointer, mask)
+        return context.get_dummy_value()
+
+    return types.void(acc, y, rows, types.intp, types.intp), emit

@@ -1,9 +1,9 @@
-"""Work in units: the loops that run a kernel's body for unit 0, 1, 2 and so on, one after another or in parallel.
+"""Work in units: one loop that runs a kernel's body for unit 0, 1, 2 and so on, one after another or in parallel.
 
     @units
     def scale(unit, x, y, chunk): ...         # one unit: it owns what it writes
 
-    scale(serial, count, x, y, chunk)         # all of them
+    scale(serial, count, x, y, chunk)         # all of them; `chunked` ones take the size of y and see to the rest
 
 Small work should be `serial`: waking the other threads costs 1.6 us at best, and milliseconds on a busy machine, where
 a thread that waits at the barrier spins away its share of the processor.  Arguments are arrays and numbers.
@@ -12,38 +12,33 @@ a thread that waits at the barrier spins away its share of the processor.  Argum
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import FunctionType
 from typing import Any
 
-from ._numba import jit, pjit, prange
+from ._numba import CHUNK, jit, specialised
+from ._parallel import for_units
 
-unit: Callable[..., None]  # what each copy of the loops below binds to its body
-
-
-def _in_order(count, arguments):
-    for u in range(count):
-        unit(u, *arguments)  # noqa: F821
+unit: Callable[..., None]  # what each copy of the loop below binds to its body
 
 
-def _in_parallel(count, arguments):
-    for u in prange(count):
-        unit(u, *arguments)  # noqa: F821
+def _each(serial, count, arguments):
+    for_units(serial, count, unit, arguments)  # noqa: F821
 
 
 def units(body: Callable[..., None]) -> Callable[..., None]:
-    """Compile body(unit, *arguments) and its loops, each when first used; the result takes (serial, count, ...)."""
-    compiled = jit(body)
-
-    def bound(loop: Callable[..., None]) -> FunctionType:
-        # a copy whose globals bind `unit`: a closure over a compiled function would miss Numba's cache
-        name = f"{body.__module__}.{body.__name__}{loop.__name__}".replace(".", "_")
-        copy = FunctionType(loop.__code__, {**globals(), "unit": compiled}, name)
-        copy.__qualname__ = name  # the cache's files are named by it
-        return copy
-
-    in_order, in_parallel = jit(bound(_in_order)), pjit(bound(_in_parallel))
+    """Compile body(unit, *arguments) and its loop when first used; the result takes (serial, count, *arguments)."""
+    loop = jit(specialised(_each, f"{body.__module__}.{body.__name__}", unit=jit(body)))
 
     def run(serial: bool, count: int, *arguments: Any) -> None:
-        (in_order if serial else in_parallel)(count, arguments)
+        loop(serial, count, arguments)
+
+    return run
+
+
+def chunked(body: Callable[..., None]) -> Callable[..., None]:
+    """`units` that are the chunks of CHUNK entries of `size`: the result takes (size, *arguments)."""
+    loop = units(body)
+
+    def run(size: int, *arguments: Any) -> None:
+        loop(size <= CHUNK, -(-size // CHUNK), *arguments)
 
     return run

@@ -25,12 +25,13 @@ FOLDERS = {"tinygen": ROOT / "tinygen", "tinygen.kernels": ROOT / "kernels", "ti
 LAYERS = (
     {"kernels"},
     {"errors"},
-    {"_arithmetic", "autograd", "convert", "device", "functional", "modes", "primitive", "random", "tensor"},
+    {"_arithmetic", "autograd", "convert", "device", "functional", "modes", "primitive", "random", "step", "tensor"},
     {"ops"},
     {"distributions", "nn", "optim"},
     {"models", "data", "metrics"},
-    {"train", "testing", "benchmarks"},
+    {"train", "testing"},
     {""},  # tinygen/__init__.py, which gathers the public names
+    {"benchmarks"},
     {"cli", "__main__"},
 )
 RANK = {part: rank for rank, row in enumerate(LAYERS) for part in row}

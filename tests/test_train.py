@@ -189,16 +189,20 @@ def test_divergence_names_the_op(where: str, make: Callable[..., Run], monkeypat
     run = make("vae", {"checkpoint_seconds": 0.0})
     trainer = Trainer(run)
     objective = trainer.objectives["model"]
-    weight = objective.parameters[0]
+    weight, at = objective.parameters[0], tg.tensor(np.float32(1))
+    bad = {"loss": -1, "gradient": 0}[where]  # the logarithm of -1; the slope of the root at 0
+    function = {"loss": ops.log, "gradient": ops.sqrt}[where]
 
     def loss(x: Any, *, key: Any) -> Any:
-        fine = objective.loss(x, key=key)
-        if trainer.progress.step < 2:
-            return fine
-        if where == "loss":
-            return fine + ops.mean(ops.log(weight * 0 - 1))
-        return fine + ops.mean(ops.sqrt(weight * 0))  # 0, but its slope there is infinite
+        return objective.loss(x, key=key) + ops.mean(function(weight * 0 + at))
 
+    take = trainer._step
+
+    def spoil_the_third(x: Any, key: Any) -> None:
+        at.data[...] = bad if trainer.progress.step == 2 else 1
+        take(x, key)
+
+    monkeypatch.setattr(trainer, "_step", spoil_the_third)
     monkeypatch.setitem(trainer.objectives, "model", objective._replace(loss=loss))
     op = {"loss": "log: the op", "gradient": "sqrt: the gradient"}[where]
     with pytest.raises(NonFiniteError, match=f"step 3, model: .*{op}"):

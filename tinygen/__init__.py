@@ -9,11 +9,12 @@ from .convert import as_tensor, from_dlpack, tensor
 from .functional import value_and_grad
 from .modes import detect_anomaly, enable_grad, no_grad
 from .random import Key
+from .step import step
 from .tensor import Tensor
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Key", "Tensor", "as_tensor", "data", "detect_anomaly", "distributions", "enable_grad", "from_dlpack", "grad",
-    "kernels", "models", "nn", "no_grad", "ops", "optim", "tensor", "value_and_grad",
+    "kernels", "models", "nn", "no_grad", "ops", "optim", "step", "tensor", "value_and_grad",
 ]  # fmt: skip

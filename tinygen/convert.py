@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .errors import DTypeError
+from .modes import touch
 from .tensor import Tensor
 
 
@@ -17,6 +18,8 @@ def tensor(value: Any, dtype: Any = None, *, requires_grad: bool = False) -> Ten
     and for a gradient of integers.
     """
     source = value.data if isinstance(value, Tensor) else value
+    if isinstance(source, np.ndarray):
+        touch("tg.tensor(array)")  # the copy is NumPy's: as_tensor makes none
     data = np.array(source, dtype=dtype, order="C")
     if dtype is None and data.dtype == np.float64 and not isinstance(source, np.ndarray | np.generic):
         data = data.astype(np.float32)

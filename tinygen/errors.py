@@ -36,6 +36,10 @@ class NonFiniteError(TinygenError, ArithmeticError):
     """A NaN or an infinity appeared where it must not."""
 
 
+class StepError(TinygenError, RuntimeError):
+    """A step was written or called in a way that a replay cannot follow."""
+
+
 class DataError(TinygenError, ValueError):
     """A data file or data set that cannot be used."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from .errors import NonFiniteError
+from .errors import NonFiniteError, StepError
 
 Array = Any  # numpy.ndarray, or cupy.ndarray on a GPU
+Witness = Callable[[str, Sequence[Array], Sequence[Array]], None]  # of an op: its name, inputs and outputs
 
 _recording: ContextVar[bool] = ContextVar("tinygen_recording", default=True)
 _anomaly: ContextVar[str | None] = ContextVar("tinygen_anomaly", default=None)  # None, "nan" or "nonfinite"
+_witness: ContextVar[Witness | None] = ContextVar("tinygen_witness", default=None)
+_unreadable: ContextVar[str | None] = ContextVar("tinygen_unreadable", default=None)  # the step being recorded
 
 
 def recording() -> bool:
@@ -56,6 +59,28 @@ def detect_anomaly(*, inf: bool = False) -> Any:
 def unwatched() -> Any:
     """`with unwatched():` suspend detect_anomaly."""
     return _set(_anomaly, None)
+
+
+def witness() -> Witness | None:
+    """Who is told of every op, if anyone."""
+    return _witness.get()
+
+
+def witnessed(by: Witness) -> Any:
+    """`with witnessed(by):` call `by` after every op inside."""
+    return _set(_witness, by)
+
+
+def unreadable(step: str) -> Any:
+    """`with unreadable(step):` values may not be read or written by Python, for a replay of that step could not."""
+    return _set(_unreadable, step)
+
+
+def touch(what: str) -> None:
+    """Say that `what`, outside any kernel, is about to read or write values.  Raises StepError inside a step."""
+    step = _unreadable.get()
+    if step is not None:
+        raise StepError(f"{step}: {what} needs the values now, and a replay has no Python to do it. Do it outside.")
 
 
 def inspect_values(name: str, role: str, inputs: Sequence[Array], outputs: Sequence[Array], where: str | None) -> None:

@@ -123,6 +123,8 @@ class Primitive:
         ys = (values,) if len(self.outs) == 1 else values
         if modes.anomaly():
             modes.inspect_values(self.name, "the op", arrays, ys, modes.caller())
+        if (witness := modes.witness()) is not None:
+            witness(self.name, arrays, ys)
         node = None
         if not self.piecewise_constant and modes.recording():
             parents = [(i, t.node, t.out) for i, t in enumerate(tensors) if t.node is not None]

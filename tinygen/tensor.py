@@ -11,7 +11,7 @@ import numpy as np
 
 from ._arithmetic import Arithmetic
 from .errors import InPlaceError
-from .modes import recording
+from .modes import recording, touch
 
 if TYPE_CHECKING:
     from .autograd import Node
@@ -52,6 +52,7 @@ class Tensor(Arithmetic):
 
     def numpy(self) -> np.ndarray:
         """A read-only NumPy view of the data; `.copy()` it to write."""
+        touch("numpy()")
         view = self.data.view()
         view.flags.writeable = False  # a write would slip past the version counter
         return view
@@ -104,9 +105,7 @@ class Tensor(Arithmetic):
             what = "a leaf that requires gradients" if self.is_leaf else f"an output of {self.node.primitive.name}"  # type: ignore[union-attr]
             fix = "Do it inside `with no_grad():`." if self.is_leaf else "Compute a new tensor, e.g. with where()."
             raise InPlaceError(f"setitem: this tensor is {what}; changing it in place would falsify gradients. {fix}")
-        if isinstance(index, Tensor):
-            index = index.data
-        elif isinstance(index, tuple):
-            index = tuple(i.data if isinstance(i, Tensor) else i for i in index)
+        touch("assigning to entries")
+        index = tuple(i.data if isinstance(i, Tensor) else i for i in (index if isinstance(index, tuple) else (index,)))
         self.data[index] = value.data if isinstance(value, Tensor) else value
         self.bump()

@@ -17,6 +17,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .._kernel import Spec, kernel, like
+from .._then import Step, outputs
+from .._then import supports as supports
 
 Array = Any
 Pair = tuple[int, int]
@@ -79,6 +81,19 @@ def conv2d_bias_act(
 ) -> Spec:  # fmt: skip
     """activation(conv2d(x, w) + b), b (O,).  Bias and relu are done in registers: two passes over y are saved."""
     return conv2d.plan(x, w, stride=stride, pad=pad, dilation=dilation, mask=mask, colors=colors)
+
+
+@kernel("y", "also")
+def conv2d_then(
+    x: Array, w: Array, *extras: Array, then: tuple[Step, ...] = (), x_hw: Pair | None = None, stride: Pair = (1, 1),
+    pad: Pads = NO_PAD, dilation: Pair = (1, 1), mask: str | None = None, colors: int = 1,
+) -> Any:  # fmt: skip
+    """`conv2d`, or with x_hw `conv2d_input_grad`, then the steps of `_then.py`: with the bits of the separate kernels.
+
+    bias (channels of y,), other extras like y -> y, and with ("also", activation) a second output like it.
+    """
+    how: dict[str, Any] = dict(stride=stride, pad=pad, dilation=dilation, mask=mask, colors=colors)
+    return outputs(then, conv2d.plan(x, w, **how) if x_hw is None else conv2d_input_grad.plan(x, w, x_hw=x_hw, **how))
 
 
 @kernel("g_x")

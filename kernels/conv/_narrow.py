@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from .._epilogue import After, finish_rows, flat
 from .._numba import CHUNK
 from .._scratch import scratch
 from .._units import units
-from ..matmul.cpu import U, flat, product
+from ..matmul.cpu import U, product
 from ._geometry import Window, layout, table
 
 Array = Any
@@ -37,11 +38,11 @@ def _unfold(row, frame, image, line, step, rows, length, offsets, lengths, colum
 
 
 @units
-def _fold(unit, columns, near, taps, pixels, bias, y, c):
-    """y[p] = bias + sum over taps of columns[near[t, p], t] (col2im, in gather form).  One unit: STRETCH pixels."""
+def _fold(unit, columns, near, taps, pixels, y, c):
+    """y[p] = sum over taps of columns[near[t, p], t] (col2im, in gather form).  One unit: STRETCH pixels."""
     for p in range(unit * STRETCH, min((unit + 1) * STRETCH, pixels)):
         for i in range(c):
-            y[U(p * c + i)] = bias[i]
+            y[U(p * c + i)] = 0
         for t in range(taps):
             pixel = near[t * pixels + p]
             if pixel >= 0:
@@ -71,8 +72,8 @@ def _of_taps(w: Array, window: Window) -> Array:
     return w[tuple(zip(*window.taps))] if window.taps else w[:0, 0]
 
 
-def correlate(x: Array, w: Array, bias: Array, y: Array, window: Window, *, adjoint: bool) -> None:
-    """y = bias + the convolution of x, or its adjoint, when one of them has few channels."""
+def correlate(x: Array, w: Array, y: Array, window: Window, then: After, *, adjoint: bool) -> None:
+    """y = the convolution of x, or its adjoint, then the steps, when x or y has few channels."""
     c, o = x.shape[3], y.shape[3]
     matrices = _of_taps(w, window)
     if adjoint:
@@ -80,14 +81,15 @@ def correlate(x: Array, w: Array, bias: Array, y: Array, window: Window, *, adjo
     if c < NARROW:
         seen = unfold(x, window, y.shape[1:3], adjoint=adjoint)
         matrices = matrices[::-1] if adjoint else matrices
-        product(seen, matrices.reshape(seen.shape[1], o), y.reshape(-1, o), bias=bias)
+        product(seen, matrices.reshape(seen.shape[1], o), y.reshape(-1, o), then)
     else:
         near = table(window, adjoint)
         taps, pixels = near.shape
         given = scratch("columns", x.size // c * taps * o, x.dtype).reshape(x.size // c, taps * o)
         product(x.reshape(-1, c), matrices.swapaxes(0, 1).reshape(c, taps * o), given)
         count = -(-pixels // STRETCH)
-        _fold(given.size <= CHUNK, count, given.ravel(), near.ravel(), taps, pixels, bias, flat(y), o)
+        _fold(given.size <= CHUNK, count, given.ravel(), near.ravel(), taps, pixels, flat(y), o)
+        finish_rows(y, then)
 
 
 def weight_grad(x: Array, g: Array, g_w: Array, window: Window) -> None:

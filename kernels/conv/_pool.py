@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._epilogue import flat
 from .._numba import CHUNK, inlined
 from .._units import units
-from ..matmul.cpu import U, flat
+from ..matmul.cpu import U
 
 
 @units

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 from numba import get_num_threads
 
+from .._epilogue import After, after, finish, finish_rows, flat, no_steps
 from .._numba import CHUNK
 from .._scratch import scratch
-from .._simd import BYTES, ROWS, VECTORS, add, at_least, distance, fill, put, rank1, read, run, span, take, width
+from .._simd import BYTES, ROWS, VECTORS, distance, get, plus, put, rank1, read, run, span, take, width, zeros
 from .._units import units
 from ..elementwise import cpu as elementwise
-from ..matmul import ACTIVATIONS
-from ..matmul.cpu import SERIAL, flat, pack
+from ..matmul import ACTIVATIONS, steps
+from ..matmul.cpu import SERIAL, pack
 from . import _narrow
 from ._geometry import Window, places, table, tiles, windows
 from ._pool import max_pool2d as max_pool2d
@@ -40,33 +41,30 @@ BLOCK_ENTRIES = 1 << 16  # of x and g that a pass over all taps reads again and 
 
 
 @units
-def _pack_weights(unit, w, w_at, w_row, w_column, bias, packed, c, o):
-    """One panel of output channels: first the row that tiles start from, then the matrix of every tap."""
+def _pack_weights(unit, w, w_at, w_row, w_column, packed, c, o):
+    """One panel of output channels: the matrix of every tap."""
     nr, taps = width(w), w_at.size
-    start, columns = unit * (1 + taps * c) * nr, min(nr, o - unit * nr)
-    for j in range(nr):
-        packed[start + j] = bias[unit * nr + j] if j < columns else 0
     for t in range(taps):
-        pack(w, w_at[t] + unit * nr * w_column, w_row, w_column, c, columns, packed, start + (1 + t * c) * nr)
+        at, p = w_at[t] + unit * nr * w_column, (unit * taps + t) * c * nr
+        pack(w, at, w_row, w_column, c, min(nr, o - unit * nr), packed, p)
 
 
 @units
-def _gather(unit, x, zeros, packed, floor, first, tap, row, out, y, c, o, taps, group):
-    """y[out] = max(bias + sum over the taps of x[row] w[tap], floor): `group` tiles against one panel."""
+def _gather(unit, x, hole, packed, first, tap, row, out, y, c, o, taps, group, after):
+    """y[out] = sum over the taps of x[row] w[tap], then `finish`: `group` tiles against one panel."""
     nr = width(x)
-    panels, hole = (o + nr - 1) // nr, distance(x, zeros)
+    panels, outside = (o + nr - 1) // nr, distance(x, hole)
     start, panel = unit // panels * group, unit % panels
-    size = (1 + taps * c) * nr
     for t in range(start, min(start + group, first.size - 1)):
         to = take(out, t * ROWS, o, 0)
-        acc = fill(packed, panel * size, to)
+        acc = zeros(x, to)
         for e in range(first[t], first[t + 1]):
-            rows = take(row, e * ROWS, c, hole)
-            p = panel * size + (1 + read(tap, e) * c) * nr
+            rows = take(row, e * ROWS, c, outside)
+            p = (panel * taps + read(tap, e)) * c * nr
             for i in range(c):
                 acc = rank1(acc, x, rows, i, packed, p)
                 p += nr
-        put(at_least(acc, floor), y, to, panel * nr, o - panel * nr)
+        finish(acc, y, to, panel * nr, o - panel * nr, after)
 
 
 @units
@@ -82,14 +80,13 @@ def _weight_sums(unit, x, g, near, taps, pixels, sums, c, o, parts, groups, bloc
     per_part, per_group = (pixels + parts - 1) // parts, (tasks + groups - 1) // groups
     part, group = unit // groups, unit % groups
     start, stop = part * per_part, min((part + 1) * per_part, pixels)
-    packed = np.empty((1 + panels * block) * nr, x.dtype)
-    packed[:nr] = 0
+    packed = np.empty(panels * block * nr, x.dtype)
     x_at, g_at = np.empty(block, np.int64), np.empty(block, np.int64)
     for s in range(start, max(stop, start + 1), block):
         depth = max(min(stop - s, block), 0)
         for panel in range(panels):
             columns = min(nr, o - panel * nr)
-            pack(g, s * o + panel * nr, o, 1, depth, columns, packed, (1 + panel * block) * nr)
+            pack(g, s * o + panel * nr, o, 1, depth, columns, packed, panel * block * nr)
         listed, count = -1, 0
         for task in range(group * per_group, min((group + 1) * per_group, tasks)):
             t, new = task // strips, task % strips * ROWS
@@ -99,18 +96,17 @@ def _weight_sums(unit, x, g, near, taps, pixels, sums, c, o, parts, groups, bloc
                 for p in range(depth):
                     pixel = read(near, t * pixels + s + p)
                     if pixel >= 0:
-                        x_at[count], g_at[count] = pixel * c, (1 + p) * nr
+                        x_at[count], g_at[count] = pixel * c, p * nr
                         count += 1
             rows, to = run(i), span(i, new, c, o)
             for panel in range(panels):
-                acc = fill(packed, 0, rows)
+                acc = zeros(x, rows)
                 for k in range(count):
                     acc = rank1(acc, x, rows, read(x_at, k), packed, panel * block * nr + read(g_at, k))
                 at = (part * taps + t) * c * o + panel * nr
-                if s == start:
-                    put(acc, sums, to, at, o - panel * nr)
-                else:
-                    add(acc, sums, to, at, o - panel * nr)
+                if s > start:
+                    acc = plus(get(sums, to, at, o - panel * nr), acc)
+                put(acc, sums, to, at, o - panel * nr)
 
 
 @units
@@ -125,42 +121,43 @@ def _add_parts(row, sums, w_at, g_w, c, o, parts):
 
 
 @lru_cache(maxsize=64)
-def _zeros(n: int, dtype: np.dtype) -> Array:
-    return np.zeros(n, dtype)
+def _hole(c: int, dtype: np.dtype) -> Array:
+    """The pixel that a tap outside the image reads."""
+    return np.zeros(c, dtype)
 
 
-def _dense(
-    x: Array, w: Array, y: Array, window: Window, *, adjoint: bool, bias: Array | None = None, floor: float = -np.inf
-) -> None:
-    """y = max(bias + the convolution of x, or its adjoint, floor); with few channels, without the floor."""
+def _dense(x: Array, w: Array, y: Array, window: Window, then: After, *, adjoint: bool) -> None:
+    """y = the convolution of x, or its adjoint, then the steps."""
     c, o, taps = x.shape[3], y.shape[3], len(window.taps)
-    bias = _zeros(o, x.dtype) if bias is None else flat(bias)
     if min(c, o) < _narrow.NARROW:
-        _narrow.correlate(x, w, bias, y, window, adjoint=adjoint)
+        _narrow.correlate(x, w, y, window, then, adjoint=adjoint)
         return
     cut, at = tiles(window, adjoint), places(window, c * o)
     count, panels = len(cut.first) - 1, -(-o * x.itemsize // (BYTES * VECTORS))
     serial = cut.row.size * c * o <= SERIAL
     group = GROUP if serial else max(1, min(GROUP, count * panels // (4 * get_num_threads())))
-    packed = scratch("weights", panels * (1 + taps * c) * (BYTES * VECTORS // x.itemsize), x.dtype)
-    steps = (1, c) if adjoint else (o, 1)  # from row to row of a tap's matrix, and from column to column
-    _pack_weights(packed.size <= CHUNK, panels, flat(w), at, *steps, bias, packed, c, o)
-    units, floor = panels * -(-count // group), x.dtype.type(floor)
-    _gather(serial, units, flat(x), _zeros(c, x.dtype), packed, floor, *cut, flat(y), c, o, taps, group)
+    packed = scratch("weights", panels * taps * c * (BYTES * VECTORS // x.itemsize), x.dtype)
+    move = (1, c) if adjoint else (o, 1)  # from row to row of a tap's matrix, and from column to column
+    _pack_weights(packed.size <= CHUNK, panels, flat(w), at, *move, packed, c, o)
+    hole = _hole(c, x.dtype)
+    _gather(serial, panels * -(-count // group), flat(x), hole, packed, *cut, flat(y), c, o, taps, group, then)
 
 
 def _correlate(
-    x: Array, w: Array, y: Array, parts: list[tuple[Window, slice, slice]], *, adjoint: bool, **start: Any
+    x: Array, w: Array, y: Array, parts: list[tuple[Window, slice, slice]], then: After | None = None, *, adjoint: bool
 ) -> None:
-    """y = the sum of the dense convolutions, or of their adjoints; the first has all channels and takes `start`."""
+    """y = the sum of the dense convolutions, or of their adjoints, then the steps; the first has all channels."""
     (whole, *_), *rest = parts
-    _dense(x, w, y, whole, adjoint=adjoint, **start)
+    nothing = no_steps(y.dtype)
+    _dense(x, w, y, whole, nothing if rest else then or nothing, adjoint=adjoint)
     for window, inputs, outputs in rest:
         source, to = (outputs, inputs) if adjoint else (inputs, outputs)
         some = y[..., to]
         part = scratch("part", some.size, y.dtype).reshape(some.shape)
-        _dense(x[..., source], w[:, :, inputs, outputs], part, window, adjoint=adjoint)
+        _dense(x[..., source], w[:, :, inputs, outputs], part, window, nothing, adjoint=adjoint)
         some += part
+    if rest and then is not None:
+        finish_rows(y, then)
 
 
 def conv2d(x, w, y, *, stride, pad, dilation, mask, colors):
@@ -168,15 +165,21 @@ def conv2d(x, w, y, *, stride, pad, dilation, mask, colors):
 
 
 def conv2d_bias_act(x, w, b, y, *, activation, stride, pad, dilation, mask, colors):
-    parts = windows(x.shape, w.shape, stride, pad, dilation, mask, colors)
-    fused = activation == "relu" and min(w.shape[2:]) >= _narrow.NARROW and len(parts) == 1
-    _correlate(x, w, y, parts, adjoint=False, bias=b, floor=0.0 if fused else -np.inf)
-    if activation is not None and not fused:
+    parts, then = windows(x.shape, w.shape, stride, pad, dilation, mask, colors), steps(activation)
+    _correlate(x, w, y, parts, after(then, (b, y))[1], adjoint=False)
+    if activation is not None and len(then) == 1:
         getattr(elementwise, activation)(y, y, **ACTIVATIONS[activation])
 
 
 def conv2d_input_grad(g, w, g_x, *, x_hw, stride, pad, dilation, mask, colors):
     _correlate(g, w, g_x, windows(g_x.shape, w.shape, stride, pad, dilation, mask, colors), adjoint=True)
+
+
+def conv2d_then(x, w, *rest, then, x_hw, stride, pad, dilation, mask, colors):
+    y, arguments = after(then, rest)
+    image = x if x_hw is None else y
+    parts = windows(image.shape, w.shape, stride, pad, dilation, mask, colors)
+    _correlate(x, w, y, parts, arguments, adjoint=x_hw is not None)
 
 
 def _dense_weight_grad(x: Array, g: Array, g_w: Array, window: Window) -> None:

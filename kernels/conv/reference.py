@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._then import follow
 from ..elementwise import reference as elementwise
 from ..matmul import ACTIVATIONS
 from . import Pads, Pair, blocks
@@ -56,6 +57,15 @@ def conv2d_input_grad(g, w, g_x, *, x_hw, stride, pad, dilation, mask, colors):
         whole[seen] += g[..., link[3]] @ w[link].T
     (top, _), (left, _) = pad
     g_x[...] = whole[:, top : top + x_hw[0], left : left + x_hw[1]]
+
+
+def conv2d_then(x, w, *rest, then, x_hw, **how):
+    z = np.empty_like(rest[-1])
+    if x_hw is None:
+        conv2d(x, w, z, **how)
+    else:
+        conv2d_input_grad(x, w, z, x_hw=x_hw, **how)
+    follow(then, z, rest, elementwise)
 
 
 def conv2d_weight_grad(x, g, g_w, *, k, stride, pad, dilation, mask, colors):

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from .._kernel import Spec, kernel
+from .._then import Step, outputs
+from .._then import supports as supports
 
 Array = Any
 
@@ -21,6 +23,13 @@ ACTIVATIONS: dict[str, dict[str, float]] = {  # kernels of the elementwise famil
     "softplus": {},
     "elu": {"alpha": 1.0},
 }
+
+
+def steps(activation: str | None) -> tuple[Step, ...]:
+    """A layer's bias and activation as steps; the bias alone where the activation is none of the steps."""
+    if activation == "relu":
+        return "bias", "relu"
+    return ("bias", (activation, *ACTIVATIONS[activation].values())) if activation == "leaky_relu" else ("bias",)
 
 
 @kernel("y")
@@ -38,3 +47,15 @@ def matmul(a: Array, b: Array, *, trans_a: bool = False, trans_b: bool = False) 
 def linear(x: Array, w: Array, b: Array, *, activation: str | None = None) -> Spec:
     """y = activation(x w + b).  x (..., I), w (I, O), b (O,) -> y (..., O)."""
     return Spec((*x.shape[:-1], w.shape[1]), x.dtype)
+
+
+@kernel("y", "also")
+def matmul_then(
+    a: Array, b: Array, *extras: Array, then: tuple[Step, ...] = (), trans_a: bool = False, trans_b: bool = False
+) -> Any:
+    """`matmul`, then the steps of `_then.py`: with its bits and those of the elementwise kernels, in one pass.
+
+    a (..., M, K), b (K, N), each possibly transposed as in `matmul`; bias (N,), other extras like y -> y (..., M, N),
+    and with ("also", activation) a second output like it.
+    """
+    return outputs(then, matmul.plan(a, b, trans_a=trans_a, trans_b=trans_b))

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 from numba import get_num_threads
 
+from .._epilogue import After, after, finish, flat, no_steps
 from .._numba import jit
-from .._simd import BYTES, ROWS, VECTORS, add, at_least, fill, put, rank1, span, width
+from .._simd import BYTES, ROWS, VECTORS, fill, get, plus, put, rank1, span, width, zeros
+from .._then import Step
 from .._units import units
 from ..elementwise import cpu as elementwise
-from . import ACTIVATIONS
+from . import ACTIVATIONS, steps
 
 Array = Any
 
@@ -50,40 +52,34 @@ def pack(b, at, row_step, column_step, rows, columns, panel, p):
 
 
 @units
-def _product(unit, a, a_at, a_row, a_k, b, b_at, b_k, b_column, bias, floor, y, m, n, k, groups):
-    """y[z] = max(a[z] b[z] (+ bias), floor): one panel of b against one of `groups` ranges of rows of a, for one z.
+def _product(unit, a, a_at, a_row, a_k, b, b_at, b_k, b_column, y, m, n, k, groups, after):
+    """y[z] = a[z] b[z], then `finish`: one panel of b against one of `groups` ranges of rows of a, for one z.
 
-    Arrays are flat, steps count elements, a[z] begins at a_at[z]; floor is -inf if k exceeds K_BLOCK.
+    Arrays are flat, steps count elements, a[z] begins at a_at[z].
     """
     nr = width(a)
     panels, tiles = (n + nr - 1) // nr, (m + ROWS - 1) // ROWS
     per = (tiles + groups - 1) // groups
     z, column, first = unit // (panels * groups), unit // groups % panels * nr, unit % groups * per
     columns = min(nr, n - column)
-    panel = np.empty((min(k, K_BLOCK) + 1) * nr, a.dtype)
+    panel = np.empty(min(k, K_BLOCK) * nr, a.dtype)
     for start in range(0, max(k, 1), K_BLOCK):
         depth = min(k - start, K_BLOCK)
-        for j in range(nr):  # the row that tiles start from
-            panel[j] = bias[column + j] if start == 0 and column + j < bias.size else 0
-        pack(b, b_at[z] + start * b_k + column * b_column, b_k, b_column, depth, columns, panel, nr)
+        pack(b, b_at[z] + start * b_k + column * b_column, b_k, b_column, depth, columns, panel, 0)
         for t in range(first, min(first + per, tiles)):
-            rows = span(t * ROWS, 0, m - 1, a_row)
+            rows, to = span(t * ROWS, 0, m - 1, a_row), span(z * m + t * ROWS, z * m, z * m + m - 1, n)
             i, p = a_at[z] + start * a_k, 0
-            acc = fill(panel, p, rows)
+            acc = zeros(a, rows)
             for _ in range(depth):
-                p += nr
                 acc = rank1(acc, a, rows, i, panel, p)
                 i += a_k
-            out = span(t * ROWS, 0, m - 1, n)
-            if start == 0:
-                put(at_least(acc, floor), y, out, z * m * n + column, columns)
+                p += nr
+            if start > 0:
+                acc = plus(get(y, to, column, columns), acc)
+            if start + depth < k:
+                put(acc, y, to, column, columns)
             else:
-                add(acc, y, out, z * m * n + column, columns)
-
-
-def flat(a: Array) -> Array:
-    """a as a line; copied if read-only or misaligned, for those are other types to Numba and would compile anew."""
-    return a.ravel() if a.flags.behaved else a.flatten()
+                finish(acc, y, to, column, columns, after)
 
 
 def places(shape: tuple[int, ...], batch: tuple[int, ...]) -> Array:
@@ -95,10 +91,9 @@ def places(shape: tuple[int, ...], batch: tuple[int, ...]) -> Array:
 
 
 def product(
-    a: Array, b: Array, y: Array, *,
-    trans_a: bool = False, trans_b: bool = False, bias: Array | None = None, floor: float = -np.inf,
-):  # fmt: skip
-    """y = max(a b (+ bias), floor), as `matmul` declares it; a floor needs no more than K_BLOCK terms in each sum."""
+    a: Array, b: Array, y: Array, then: After | None = None, *, trans_a: bool = False, trans_b: bool = False
+) -> None:
+    """y = a b, as `matmul` declares it, then the steps."""
     (k, m) = a.shape[-2:] if trans_a else a.shape[:-3:-1]
     n, batch = y.shape[-1], y.shape[:-2]
     if batch and b.ndim == 2 and not trans_a:  # one matrix for all: the batch is but more rows
@@ -112,7 +107,7 @@ def product(
     _product(
         serial, panels * groups,
         flat(a), a_at, *((1, m) if trans_a else (k, 1)), flat(b), b_at, *((1, k) if trans_b else (n, 1)),
-        flat(b)[:0] if bias is None else flat(bias), y.dtype.type(floor), flat(y), m, n, k, groups,
+        flat(y), m, n, k, groups, then or no_steps(y.dtype),
     )  # fmt: skip
 
 
@@ -120,9 +115,14 @@ def matmul(a: Array, b: Array, y: Array, *, trans_a: bool, trans_b: bool) -> Non
     product(a, b, y, trans_a=trans_a, trans_b=trans_b)
 
 
+def matmul_then(a: Array, b: Array, *rest: Array, then: tuple[Step, ...], trans_a: bool, trans_b: bool) -> None:
+    y, arguments = after(then, rest)
+    product(a, b, y, arguments, trans_a=trans_a, trans_b=trans_b)
+
+
 def linear(x: Array, w: Array, b: Array, y: Array, *, activation: str | None) -> None:
     rows = x.size // w.shape[0] if w.shape[0] else y.size // max(w.shape[1], 1)
-    fused = activation == "relu" and len(w) <= K_BLOCK  # longer sums are complete only after another pass
-    product(x.reshape(rows, w.shape[0]), w, y.reshape(rows, w.shape[1]), bias=b, floor=0.0 if fused else -np.inf)
-    if activation is not None and not fused:
+    then = steps(activation)
+    product(x.reshape(rows, w.shape[0]), w, y.reshape(rows, w.shape[1]), after(then, (b, y))[1])
+    if activation is not None and len(then) == 1:
         getattr(elementwise, activation)(y, y, **ACTIVATIONS[activation])

@@ -1,9 +1,10 @@
-"""Optimizer updates, in place over flat blocks of parameters, in one pass over memory each.
+"""Optimizer updates, in place over flat blocks of parameters, in one launch and one pass over memory each.
 
-A kernel takes the block it changes first and again in `out=`; its buffers start at zero.  The gradient g is multiplied
-by `scale` (1,) on the way, which is how clipping costs no pass of its own.  The learning rate `lr` (float64) and the
-number of this update `step` (int64, from 1) are arrays of shape (1,): a recorded step reads what they hold at the time.
-Formulas and defaults are PyTorch's; `weight_decay` adds weight_decay * p to the gradient.
+A kernel takes the block it changes first and again in `out=`; its buffers start at zero.  The gradients `gs` are any
+number of arrays, one for each parameter in the order of the block: they are read where they lie.  g below is all of
+them one after the other, multiplied by `scale` (1,) on the way, which is how clipping costs no pass of its own.  The
+learning rate `lr` (float64) and the number of this update `step` (int64, from 1) are arrays of shape (1,): a recorded
+step reads what they hold at the time.  Formulas and defaults are PyTorch's; `weight_decay` adds weight_decay * p to g.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ def gather(*arrays: Array) -> Spec:
 
 
 @kernel("total")
-def sum_squares(g: Array) -> Spec:
-    """Sum of g**2 in float64, over fixed chunks in order.  g (n,) -> (1,)."""
+def sum_squares(*gs: Array) -> Spec:
+    """Sum of g**2 in float64, over fixed chunks in order.  Arrays of any shapes and one type -> (1,)."""
     return _ONE
 
 
@@ -61,8 +62,8 @@ def scaled(x: Array, scale: Array) -> Spec:
 
 @kernel("new_p", "new_momentum")
 def sgd(
-    p: Array, momentum_buffer: Array, g: Array, scale: Array, lr: Array,
-    *, momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0,
+    p: Array, momentum_buffer: Array, scale: Array, lr: Array, *gs: Array,
+    momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0,
 ) -> tuple[Spec, Spec]:  # fmt: skip
     """buffer = momentum * buffer + g; p -= lr * (buffer, or g + momentum * buffer if nesterov).
 
@@ -73,8 +74,8 @@ def sgd(
 
 @kernel("new_p", "new_m", "new_v")
 def adam(
-    p: Array, m: Array, v: Array, g: Array, scale: Array, lr: Array, step: Array,
-    *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0, decoupled: bool = False,
+    p: Array, m: Array, v: Array, scale: Array, lr: Array, step: Array, *gs: Array,
+    beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0, decoupled: bool = False,
 ) -> tuple[Spec, Spec, Spec]:  # fmt: skip
     """Adam (Kingma and Ba 2015, algorithm 1); `decoupled`: p *= 1 - lr * weight_decay, AdamW.
 
@@ -86,8 +87,8 @@ def adam(
 
 @kernel("new_p", "new_m", "new_u")
 def adamax(
-    p: Array, m: Array, u: Array, g: Array, scale: Array, lr: Array, step: Array,
-    *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0,
+    p: Array, m: Array, u: Array, scale: Array, lr: Array, step: Array, *gs: Array,
+    beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0,
 ) -> tuple[Spec, Spec, Spec]:  # fmt: skip
     """Adamax (Kingma and Ba 2015, algorithm 2): u = max(beta2 u, |g| + eps); p -= lr / (1 - beta1**step) * m / u."""
     return like(p), like(m), like(u)
@@ -95,8 +96,8 @@ def adamax(
 
 @kernel("new_p", "new_square", "new_average", "new_momentum")
 def rmsprop(
-    p: Array, square: Array, average: Array, momentum_buffer: Array, g: Array, scale: Array, lr: Array,
-    *, alpha: float = 0.99, eps: float = 1e-8, momentum: float = 0.0, centered: bool = False, weight_decay: float = 0.0,
+    p: Array, square: Array, average: Array, momentum_buffer: Array, scale: Array, lr: Array, *gs: Array,
+    alpha: float = 0.99, eps: float = 1e-8, momentum: float = 0.0, centered: bool = False, weight_decay: float = 0.0,
 ) -> tuple[Spec, Spec, Spec, Spec]:  # fmt: skip
     """RMSprop (Hinton 2012, lecture 6e; centered: Graves 2013, equations 38 to 40).
 
@@ -109,8 +110,8 @@ def rmsprop(
 
 @kernel("new_p", "new_square", "new_delta")
 def adadelta(
-    p: Array, square: Array, delta: Array, g: Array, scale: Array, lr: Array,
-    *, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0,
+    p: Array, square: Array, delta: Array, scale: Array, lr: Array, *gs: Array,
+    rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0,
 ) -> tuple[Spec, Spec, Spec]:  # fmt: skip
     """Adadelta (Zeiler 2012, algorithm 1): d = g sqrt(delta + eps) / sqrt(square + eps); p -= lr * d.
 
@@ -123,3 +124,16 @@ def adadelta(
 def ema(average: Array, p: Array, *, decay: float) -> Spec:
     """average + (1 - decay) * (p - average)."""
     return like(average)
+
+
+class NotFinite(FloatingPointError):
+    """A loss or a norm that is NaN or infinite: `NotFinite(of, loss)`."""
+
+
+@kernel()
+def require_finite(loss: Array, norm: Array, *, of: str) -> tuple[Spec, ...]:
+    """Raise NotFinite(of, loss) unless both are finite: a stop between a gradient and its update.  loss (), norm (1,).
+
+    It reads both on the host, as an update that must not happen has to be decided there.
+    """
+    return ()

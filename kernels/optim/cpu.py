@@ -3,19 +3,80 @@
 Scalars are worked out in float64 once per launch and rounded to the parameters' type once, as PyTorch does.  The loops
 change their blocks in place; when a caller asks for new ones, the old are copied first.  Where more than four arrays
 meet, the loop is split over the same chunk, because LLVM gives up on showing that so many do not overlap.
+
+Gradients come as a table of places in memory, for a tuple of arrays would be another type to Numba, and compile anew,
+for every model.  A chunk that lies within one gradient is read there; one that meets several copies their parts, which
+stays in the first- or second-level cache.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
+from numba import carray, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from .._math import dot
-from .._numba import CHUNK, chunks, pjit, prange
+from .._numba import CHUNK, jit
+from .._units import units
+from . import NotFinite
 
 Array = Any
+
+HEAD = object.__basicsize__  # an array object begins with its PyObject, and the pointer to its entries comes next
+
+
+@intrinsic
+def pointer(typing: Any, place: Any) -> Any:
+    """An address as a pointer."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return types.voidptr(place), emit
+
+
+@jit
+def entries(gradients, i, n, dtype):
+    """The n entries of gradient i."""
+    where = carray(pointer(gradients[0, i] + HEAD), 1, np.int64)[0]
+    return carray(pointer(where), n, dtype)
+
+
+@jit
+def chunk_of(gradients, unit, dtype):
+    """Entries [unit * CHUNK, (unit + 1) * CHUNK) of all gradients one after the other."""
+    ends = gradients[1]
+    start = unit * CHUNK
+    stop = min(start + CHUNK, ends[-1])
+    i = np.searchsorted(ends, start, side="right")
+    first = ends[i - 1] if i else 0
+    if stop <= ends[i]:
+        return entries(gradients, i, ends[i] - first, dtype)[start - first : stop - first]
+    copied, at = np.empty(stop - start, dtype), start
+    while at < stop:
+        part = entries(gradients, i, ends[i] - first, dtype)[at - first : stop - first]
+        to = copied[at - start :]
+        for j in range(part.size):
+            to[j] = part[j]
+        at += part.size
+        first = ends[i]
+        i += 1
+    return copied
+
+
+def table(gs: list[Array]) -> Array:
+    """(2, n): where each array object is in memory, and how many entries end with it."""
+    return np.array([*map(id, gs), *accumulate([g.size for g in gs])], np.int64).reshape(2, len(gs))
+
+
+def count(n: int) -> int:
+    """How many chunks cover n entries."""
+    return -(-n // CHUNK)
 
 
 def advance(step: Array, next_step: Array) -> None:
@@ -34,17 +95,18 @@ def gather(*arrays: Array) -> None:
         start += a.size
 
 
-def sum_squares(g: Array, total: Array) -> None:
-    partial = np.empty(-(-g.size // CHUNK))
-    _sum_squares(g.reshape(-1), partial)
+def sum_squares(*arrays: Array) -> None:
+    *gs, total = arrays
+    gradients = table(gs)
+    partial = np.empty(count(int(gradients[1, -1])))
+    _sum_squares(partial.size < 2, partial.size, gs[0].reshape(-1), gradients, partial)
     total[0] = sum(partial.tolist())
 
 
-@pjit
-def _sum_squares(g, partial):
-    for c in prange(chunks(g.size)):
-        part = g[c * CHUNK : (c + 1) * CHUNK]
-        partial[c] = dot(part, part)
+@units
+def _sum_squares(unit, typed, gradients, partial):
+    part = chunk_of(gradients, unit, typed.dtype)
+    partial[unit] = dot(part, part)
 
 
 def clip_scale(*arrays: Array, max_norm: float) -> None:
@@ -54,16 +116,15 @@ def clip_scale(*arrays: Array, max_norm: float) -> None:
 
 
 def scaled(x: Array, scale: Array, y: Array) -> None:
-    _scaled(x.reshape(-1), scale[0], y.reshape(-1))
+    _scaled(x.size <= CHUNK, count(x.size), x.reshape(-1), scale[0], y.reshape(-1))
 
 
-@pjit
-def _scaled(x, scale, y):
-    for c in prange(chunks(x.size)):
-        a, b = x[c * CHUNK : (c + 1) * CHUNK], y[c * CHUNK : (c + 1) * CHUNK]
-        k = x.dtype.type(scale)
-        for i in range(a.size):
-            b[i] = a[i] * k
+@units
+def _scaled(unit, x, scale, y):
+    a, b = x[unit * CHUNK : (unit + 1) * CHUNK], y[unit * CHUNK : (unit + 1) * CHUNK]
+    k = x.dtype.type(scale)
+    for i in range(a.size):
+        b[i] = a[i] * k
 
 
 def prepare(*pairs: tuple[Array, Array]) -> None:
@@ -73,174 +134,164 @@ def prepare(*pairs: tuple[Array, Array]) -> None:
             new[...] = old
 
 
-def sgd(
-    p: Array, momentum_buffer: Array, g: Array, scale: Array, lr: Array, new_p: Array, new_momentum: Array,
-    *, momentum: float, nesterov: bool, weight_decay: float,
-) -> None:  # fmt: skip
+def update(rule: Callable[..., None], gs: list[Array], p: Array, *arguments: Any) -> None:
+    """Apply the rule to every chunk of the block."""
+    rule(p.size <= CHUNK, count(p.size), p, table(gs), *arguments)
+
+
+def sgd(*arrays: Array, momentum: float, nesterov: bool, weight_decay: float) -> None:
+    p, momentum_buffer, scale, lr, *gs, new_p, new_momentum = arrays
     prepare((p, new_p), (momentum_buffer, new_momentum))
     if momentum:
-        _momentum(new_p, new_momentum, g, scale[0], lr[0], momentum, nesterov, weight_decay)
+        update(_momentum, gs, new_p, new_momentum, scale[0], lr[0], momentum, nesterov, weight_decay)
     else:
-        _descend(new_p, g, scale[0], lr[0], weight_decay)
+        update(_descend, gs, new_p, scale[0], lr[0], weight_decay)
 
 
-@pjit
-def _descend(p, g, scale, lr, weight_decay):
-    for c in prange(chunks(p.size)):
-        x, d = p[c * CHUNK : (c + 1) * CHUNK], g[c * CHUNK : (c + 1) * CHUNK]
-        t = p.dtype.type
-        k, rate, decay = t(scale), t(lr), t(weight_decay)
-        for i in range(x.size):
-            x[i] -= rate * (d[i] * k + decay * x[i])
+@units
+def _descend(unit, p, gradients, scale, lr, weight_decay):
+    x, d = p[unit * CHUNK : (unit + 1) * CHUNK], chunk_of(gradients, unit, p.dtype)
+    t = p.dtype.type
+    k, rate, decay = t(scale), t(lr), t(weight_decay)
+    for i in range(x.size):
+        x[i] -= rate * (d[i] * k + decay * x[i])
 
 
-@pjit
-def _momentum(p, momentum_buffer, g, scale, lr, momentum, nesterov, weight_decay):
-    for c in prange(chunks(p.size)):
-        a, b = c * CHUNK, (c + 1) * CHUNK
-        x, buffer, d = p[a:b], momentum_buffer[a:b], g[a:b]
-        t = p.dtype.type
-        k, rate, keep, decay = t(scale), t(lr), t(momentum), t(weight_decay)
-        # the update is rate * (from_buffer * buffer + from_g * g)
-        from_buffer, from_g = (keep, t(1)) if nesterov else (t(1), t(0))
-        for i in range(x.size):
-            v = d[i] * k + decay * x[i]
-            w = keep * buffer[i] + v
-            buffer[i] = w
-            x[i] -= rate * (from_buffer * w + from_g * v)
+@units
+def _momentum(unit, p, gradients, momentum_buffer, scale, lr, momentum, nesterov, weight_decay):
+    a, b = unit * CHUNK, (unit + 1) * CHUNK
+    x, buffer, d = p[a:b], momentum_buffer[a:b], chunk_of(gradients, unit, p.dtype)
+    t = p.dtype.type
+    k, rate, keep, decay = t(scale), t(lr), t(momentum), t(weight_decay)
+    # the update is rate * (from_buffer * buffer + from_g * g)
+    from_buffer, from_g = (keep, t(1)) if nesterov else (t(1), t(0))
+    for i in range(x.size):
+        v = d[i] * k + decay * x[i]
+        w = keep * buffer[i] + v
+        buffer[i] = w
+        x[i] -= rate * (from_buffer * w + from_g * v)
 
 
-def adam(
-    p: Array, m: Array, v: Array, g: Array, scale: Array, lr: Array, step: Array,
-    new_p: Array, new_m: Array, new_v: Array,
-    *, beta1: float, beta2: float, eps: float, weight_decay: float, decoupled: bool,
-) -> None:  # fmt: skip
+def adam(*arrays: Array, beta1: float, beta2: float, eps: float, weight_decay: float, decoupled: bool) -> None:
+    p, m, v, scale, lr, step, *gs, new_p, new_m, new_v = arrays
     prepare((p, new_p), (m, new_m), (v, new_v))
     shrink, decay = (1 - lr[0] * weight_decay, 0.0) if decoupled else (1.0, weight_decay)
-    count = int(step[0])
-    size, root = lr[0] / (1 - beta1**count), (1 - beta2**count) ** 0.5
-    _adam(new_p, new_m, new_v, g, scale[0], size, root, shrink, decay, beta1, beta2, eps)
+    done = int(step[0])
+    size, root = lr[0] / (1 - beta1**done), (1 - beta2**done) ** 0.5
+    update(_adam, gs, new_p, new_m, new_v, scale[0], size, root, shrink, decay, beta1, beta2, eps)
 
 
-@pjit
-def _adam(p, m, v, g, scale, size, root, shrink, decay, beta1, beta2, eps):
-    for c in prange(chunks(p.size)):
-        a, b = c * CHUNK, (c + 1) * CHUNK
-        x, first, second, d = p[a:b], m[a:b], v[a:b], g[a:b]
-        t = p.dtype.type
-        k, step_size, inverse_root, keep, l2, small = t(scale), t(size), t(1 / root), t(shrink), t(decay), t(eps)
-        b1, b2, c1, c2 = t(beta1), t(beta2), t(1 - beta1), t(1 - beta2)
-        for i in range(x.size):
-            e = d[i] * k + l2 * x[i]
-            f = b1 * first[i] + c1 * e
-            s = b2 * second[i] + c2 * e * e
-            first[i] = f
-            second[i] = s
-            x[i] = x[i] * keep - step_size * f / (np.sqrt(s) * inverse_root + small)
+@units
+def _adam(unit, p, gradients, m, v, scale, size, root, shrink, decay, beta1, beta2, eps):
+    a, b = unit * CHUNK, (unit + 1) * CHUNK
+    x, first, second, d = p[a:b], m[a:b], v[a:b], chunk_of(gradients, unit, p.dtype)
+    t = p.dtype.type
+    k, step_size, inverse_root, keep, l2, small = t(scale), t(size), t(1 / root), t(shrink), t(decay), t(eps)
+    b1, b2, c1, c2 = t(beta1), t(beta2), t(1 - beta1), t(1 - beta2)
+    for i in range(x.size):
+        e = d[i] * k + l2 * x[i]
+        f = b1 * first[i] + c1 * e
+        s = b2 * second[i] + c2 * e * e
+        first[i] = f
+        second[i] = s
+        x[i] = x[i] * keep - step_size * f / (np.sqrt(s) * inverse_root + small)
 
 
-def adamax(
-    p: Array, m: Array, u: Array, g: Array, scale: Array, lr: Array, step: Array,
-    new_p: Array, new_m: Array, new_u: Array,
-    *, beta1: float, beta2: float, eps: float, weight_decay: float,
-) -> None:  # fmt: skip
+def adamax(*arrays: Array, beta1: float, beta2: float, eps: float, weight_decay: float) -> None:
+    p, m, u, scale, lr, step, *gs, new_p, new_m, new_u = arrays
     prepare((p, new_p), (m, new_m), (u, new_u))
     size = lr[0] / (1 - beta1 ** int(step[0]))
-    _adamax(new_p, new_m, new_u, g, scale[0], size, weight_decay, beta1, beta2, eps)
+    update(_adamax, gs, new_p, new_m, new_u, scale[0], size, weight_decay, beta1, beta2, eps)
 
 
-@pjit
-def _adamax(p, m, u, g, scale, size, decay, beta1, beta2, eps):
-    for c in prange(chunks(p.size)):
-        a, b = c * CHUNK, (c + 1) * CHUNK
-        x, first, top, d = p[a:b], m[a:b], u[a:b], g[a:b]
-        t = p.dtype.type
-        k, step_size, l2, small = t(scale), t(size), t(decay), t(eps)
-        b1, b2, c1 = t(beta1), t(beta2), t(1 - beta1)
-        for i in range(x.size):
-            e = d[i] * k + l2 * x[i]
-            f = b1 * first[i] + c1 * e
-            old, new = b2 * top[i], abs(e) + small
-            h = old if old > new else new  # a NaN in the gradient stays
-            first[i] = f
-            top[i] = h
-            x[i] -= step_size * f / h
+@units
+def _adamax(unit, p, gradients, m, u, scale, size, decay, beta1, beta2, eps):
+    a, b = unit * CHUNK, (unit + 1) * CHUNK
+    x, first, top, d = p[a:b], m[a:b], u[a:b], chunk_of(gradients, unit, p.dtype)
+    t = p.dtype.type
+    k, step_size, l2, small = t(scale), t(size), t(decay), t(eps)
+    b1, b2, c1 = t(beta1), t(beta2), t(1 - beta1)
+    for i in range(x.size):
+        e = d[i] * k + l2 * x[i]
+        f = b1 * first[i] + c1 * e
+        old, new = b2 * top[i], abs(e) + small
+        h = old if old > new else new  # a NaN in the gradient stays
+        first[i] = f
+        top[i] = h
+        x[i] -= step_size * f / h
 
 
-def rmsprop(
-    p: Array, square: Array, average: Array, momentum_buffer: Array, g: Array, scale: Array, lr: Array,
-    new_p: Array, new_square: Array, new_average: Array, new_momentum: Array,
-    *, alpha: float, eps: float, momentum: float, centered: bool, weight_decay: float,
-) -> None:  # fmt: skip
+def rmsprop(*arrays: Array, alpha: float, eps: float, momentum: float, centered: bool, weight_decay: float) -> None:
+    p, square, average, momentum_buffer, scale, lr, *gs, new_p, new_square, new_average, new_momentum = arrays
     prepare((p, new_p), (square, new_square), (average, new_average), (momentum_buffer, new_momentum))
-    _rmsprop(
-        new_p, new_square, new_average, new_momentum, g, scale[0], lr[0], alpha, eps, momentum, centered, weight_decay
-    )
+    update(
+        _rmsprop, gs, new_p, new_square, new_average, new_momentum,
+        scale[0], lr[0], alpha, eps, momentum, centered, weight_decay,
+    )  # fmt: skip
 
 
-@pjit
-def _rmsprop(p, square, average, momentum_buffer, g, scale, lr, alpha, eps, momentum, centered, decay):
-    for c in prange(chunks(p.size)):
-        a, b = c * CHUNK, (c + 1) * CHUNK
-        x, sq, av, buffer, d = p[a:b], square[a:b], average[a:b], momentum_buffer[a:b], g[a:b]
-        t = p.dtype.type
-        k, rate, l2, small = t(scale), t(lr), t(decay), t(eps)
-        keep, take, carry = t(alpha), t(1 - alpha), t(momentum)
-        move = np.empty(x.size, p.dtype)
+@units
+def _rmsprop(unit, p, gradients, square, average, momentum_buffer, scale, lr, alpha, eps, momentum, centered, decay):
+    a, b = unit * CHUNK, (unit + 1) * CHUNK
+    x, sq, av, buffer, d = p[a:b], square[a:b], average[a:b], momentum_buffer[a:b], chunk_of(gradients, unit, p.dtype)
+    t = p.dtype.type
+    k, rate, l2, small = t(scale), t(lr), t(decay), t(eps)
+    keep, take, carry = t(alpha), t(1 - alpha), t(momentum)
+    move = np.empty(x.size, p.dtype)
+    for i in range(x.size):
+        e = d[i] * k + l2 * x[i]
+        sq[i] = keep * sq[i] + take * e * e
+        move[i] = e
+    if centered:
         for i in range(x.size):
-            e = d[i] * k + l2 * x[i]
-            sq[i] = keep * sq[i] + take * e * e
-            move[i] = e
-        if centered:
-            for i in range(x.size):
-                av[i] = keep * av[i] + take * move[i]
-                move[i] /= np.sqrt(sq[i] - av[i] * av[i]) + small
-        else:
-            for i in range(x.size):
-                move[i] /= np.sqrt(sq[i]) + small
-        if carry > 0:
-            for i in range(x.size):
-                buffer[i] = carry * buffer[i] + move[i]
-                x[i] -= rate * buffer[i]
-        else:
-            for i in range(x.size):
-                x[i] -= rate * move[i]
+            av[i] = keep * av[i] + take * move[i]
+            move[i] /= np.sqrt(sq[i] - av[i] * av[i]) + small
+    else:
+        for i in range(x.size):
+            move[i] /= np.sqrt(sq[i]) + small
+    if carry > 0:
+        for i in range(x.size):
+            buffer[i] = carry * buffer[i] + move[i]
+            x[i] -= rate * buffer[i]
+    else:
+        for i in range(x.size):
+            x[i] -= rate * move[i]
 
 
-def adadelta(
-    p: Array, square: Array, delta: Array, g: Array, scale: Array, lr: Array,
-    new_p: Array, new_square: Array, new_delta: Array,
-    *, rho: float, eps: float, weight_decay: float,
-) -> None:  # fmt: skip
+def adadelta(*arrays: Array, rho: float, eps: float, weight_decay: float) -> None:
+    p, square, delta, scale, lr, *gs, new_p, new_square, new_delta = arrays
     prepare((p, new_p), (square, new_square), (delta, new_delta))
-    _adadelta(new_p, new_square, new_delta, g, scale[0], lr[0], rho, eps, weight_decay)
+    update(_adadelta, gs, new_p, new_square, new_delta, scale[0], lr[0], rho, eps, weight_decay)
 
 
-@pjit
-def _adadelta(p, square, delta, g, scale, lr, rho, eps, decay):
-    for c in prange(chunks(p.size)):
-        a, b = c * CHUNK, (c + 1) * CHUNK
-        x, sq, de, d = p[a:b], square[a:b], delta[a:b], g[a:b]
-        t = p.dtype.type
-        k, rate, l2, small, keep, take = t(scale), t(lr), t(decay), t(eps), t(rho), t(1 - rho)
-        for i in range(x.size):
-            e = d[i] * k + l2 * x[i]
-            s = keep * sq[i] + take * e * e
-            move = np.sqrt(de[i] + small) / np.sqrt(s + small) * e
-            sq[i] = s
-            de[i] = keep * de[i] + take * move * move
-            x[i] -= rate * move
+@units
+def _adadelta(unit, p, gradients, square, delta, scale, lr, rho, eps, decay):
+    a, b = unit * CHUNK, (unit + 1) * CHUNK
+    x, sq, de, d = p[a:b], square[a:b], delta[a:b], chunk_of(gradients, unit, p.dtype)
+    t = p.dtype.type
+    k, rate, l2, small, keep, take = t(scale), t(lr), t(decay), t(eps), t(rho), t(1 - rho)
+    for i in range(x.size):
+        e = d[i] * k + l2 * x[i]
+        s = keep * sq[i] + take * e * e
+        move = np.sqrt(de[i] + small) / np.sqrt(s + small) * e
+        sq[i] = s
+        de[i] = keep * de[i] + take * move * move
+        x[i] -= rate * move
 
 
 def ema(average: Array, p: Array, new_average: Array, *, decay: float) -> None:
     prepare((average, new_average))
-    _ema(new_average, p, decay)
+    _ema(p.size <= CHUNK, count(p.size), new_average, p, decay)
 
 
-@pjit
-def _ema(average, p, decay):
-    for c in prange(chunks(p.size)):
-        a, x = average[c * CHUNK : (c + 1) * CHUNK], p[c * CHUNK : (c + 1) * CHUNK]
-        take = p.dtype.type(1 - decay)
-        for i in range(x.size):
-            a[i] += take * (x[i] - a[i])
+@units
+def _ema(unit, average, p, decay):
+    a, x = average[unit * CHUNK : (unit + 1) * CHUNK], p[unit * CHUNK : (unit + 1) * CHUNK]
+    take = p.dtype.type(1 - decay)
+    for i in range(x.size):
+        a[i] += take * (x[i] - a[i])
+
+
+def require_finite(loss: Array, norm: Array, *, of: str) -> None:
+    if not np.isfinite(loss) or not np.isfinite(norm[0]):
+        raise NotFinite(of, float(loss))

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from . import NotFinite
+
 Array = Any
 
 
@@ -23,8 +25,14 @@ def gather(*arrays: Array) -> None:
     flat[:] = np.concatenate([a.reshape(-1) for a in parts])
 
 
-def sum_squares(g: Array, total: Array) -> None:
-    total[0] = np.sum(g.astype(np.float64) ** 2)
+def joined(gs: list[Array]) -> Array:
+    """The entries of all gradients one after the other."""
+    return np.concatenate([g.reshape(-1) for g in gs])
+
+
+def sum_squares(*arrays: Array) -> None:
+    *gs, total = arrays
+    total[0] = np.sum(joined(gs).astype(np.float64) ** 2)
 
 
 def clip_scale(*arrays: Array, max_norm: float) -> None:
@@ -37,23 +45,18 @@ def scaled(x: Array, scale: Array, y: Array) -> None:
     y[...] = x * x.dtype.type(scale[0])
 
 
-def sgd(
-    p: Array, momentum_buffer: Array, g: Array, scale: Array, lr: Array, new_p: Array, new_momentum: Array,
-    *, momentum: float, nesterov: bool, weight_decay: float,
-) -> None:  # fmt: skip
-    g = g * scale[0] + weight_decay * p
+def sgd(*arrays: Array, momentum: float, nesterov: bool, weight_decay: float) -> None:
+    p, momentum_buffer, scale, lr, *gs, new_p, new_momentum = arrays
+    g = joined(gs) * scale[0] + weight_decay * p
     if momentum:
         new_momentum[:] = momentum * momentum_buffer + g
         g = g + momentum * new_momentum if nesterov else new_momentum
     new_p[:] = p - lr[0] * g
 
 
-def adam(
-    p: Array, m: Array, v: Array, g: Array, scale: Array, lr: Array, step: Array,
-    new_p: Array, new_m: Array, new_v: Array,
-    *, beta1: float, beta2: float, eps: float, weight_decay: float, decoupled: bool,
-) -> None:  # fmt: skip
-    g = g * scale[0]
+def adam(*arrays: Array, beta1: float, beta2: float, eps: float, weight_decay: float, decoupled: bool) -> None:
+    p, m, v, scale, lr, step, *gs, new_p, new_m, new_v = arrays
+    g = joined(gs) * scale[0]
     if decoupled:
         p = p * (1 - lr[0] * weight_decay)
     else:
@@ -64,23 +67,17 @@ def adam(
     new_p[:] = p - lr[0] * m_hat / (np.sqrt(v_hat) + eps)
 
 
-def adamax(
-    p: Array, m: Array, u: Array, g: Array, scale: Array, lr: Array, step: Array,
-    new_p: Array, new_m: Array, new_u: Array,
-    *, beta1: float, beta2: float, eps: float, weight_decay: float,
-) -> None:  # fmt: skip
-    g = g * scale[0] + weight_decay * p
+def adamax(*arrays: Array, beta1: float, beta2: float, eps: float, weight_decay: float) -> None:
+    p, m, u, scale, lr, step, *gs, new_p, new_m, new_u = arrays
+    g = joined(gs) * scale[0] + weight_decay * p
     new_m[:] = beta1 * m + (1 - beta1) * g
     new_u[:] = np.maximum(beta2 * u, np.abs(g) + eps)
     new_p[:] = p - lr[0] / (1 - beta1 ** int(step[0])) * new_m / new_u
 
 
-def rmsprop(
-    p: Array, square: Array, average: Array, momentum_buffer: Array, g: Array, scale: Array, lr: Array,
-    new_p: Array, new_square: Array, new_average: Array, new_momentum: Array,
-    *, alpha: float, eps: float, momentum: float, centered: bool, weight_decay: float,
-) -> None:  # fmt: skip
-    g = g * scale[0] + weight_decay * p
+def rmsprop(*arrays: Array, alpha: float, eps: float, momentum: float, centered: bool, weight_decay: float) -> None:
+    p, square, average, momentum_buffer, scale, lr, *gs, new_p, new_square, new_average, new_momentum = arrays
+    g = joined(gs) * scale[0] + weight_decay * p
     new_square[:] = alpha * square + (1 - alpha) * g**2
     spread = new_square
     if centered:
@@ -93,12 +90,9 @@ def rmsprop(
     new_p[:] = p - lr[0] * d
 
 
-def adadelta(
-    p: Array, square: Array, delta: Array, g: Array, scale: Array, lr: Array,
-    new_p: Array, new_square: Array, new_delta: Array,
-    *, rho: float, eps: float, weight_decay: float,
-) -> None:  # fmt: skip
-    g = g * scale[0] + weight_decay * p
+def adadelta(*arrays: Array, rho: float, eps: float, weight_decay: float) -> None:
+    p, square, delta, scale, lr, *gs, new_p, new_square, new_delta = arrays
+    g = joined(gs) * scale[0] + weight_decay * p
     new_square[:] = rho * square + (1 - rho) * g**2
     d = np.sqrt(delta + eps) / np.sqrt(new_square + eps) * g
     new_delta[:] = rho * delta + (1 - rho) * d**2
@@ -107,3 +101,8 @@ def adadelta(
 
 def ema(average: Array, p: Array, new_average: Array, *, decay: float) -> None:
     new_average[:] = average + (1 - decay) * (p - average)
+
+
+def require_finite(loss: Array, norm: Array, *, of: str) -> None:
+    if not np.isfinite(loss) or not np.isfinite(norm[0]):
+        raise NotFinite(of, float(loss))

@@ -8,6 +8,7 @@ from typing import ClassVar
 from .. import ops
 from ..errors import ArgumentError
 from ..random import Key
+from ..step import static
 from ..tensor import Tensor
 from .module import Module
 
@@ -46,7 +47,7 @@ class Dropout(Module):
         self.rate = rate
 
     def forward(self, x: Tensor, *, key: Key | None = None) -> Tensor:
-        if not self.training or self.rate == 0:
+        if not static("Dropout's training mode", lambda: self.training) or self.rate == 0:
             return x
         if key is None:
             raise ArgumentError("Dropout: training needs a key. Call the model with key=..., or model.eval().")

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from .. import kernels
 from ..device import to_device
 from ..errors import ArgumentError, DTypeError, shape_text
+from ..modes import touch
 from ..tensor import Tensor
 from . import elementwise, reduce, shape
 from .elementwise import cast
@@ -29,6 +31,7 @@ def _item(x: Tensor) -> Any:
     """The only entry, as a Python number.  Raises ArgumentError when there are several."""
     if x.size != 1:
         raise ArgumentError(f"item: a tensor of shape {shape_text(x.shape)} is not one number. Index it first.")
+    touch("a Python number")
     return x.data.item()
 
 
@@ -46,7 +49,7 @@ def _len(x: Tensor) -> int:
 
 _CONVERSIONS: dict[str, Any] = {
     "item": _item,
-    "tolist": lambda x: x.data.tolist(),
+    "tolist": lambda x: x.numpy().tolist(),
     "__float__": lambda x: float(_item(x)),
     "__int__": lambda x: int(_item(x)),
     "__bool__": lambda x: bool(_item(x)),
@@ -161,7 +164,7 @@ def _overwrite(x: Tensor, value: Any) -> Tensor:
 
 def _copy(x: Tensor) -> Tensor:
     """A copy of its own memory; differentiable."""
-    return x * 1 if x.requires_grad else Tensor(x.data.copy())
+    return x * 1 if x.requires_grad else Tensor(kernels.shape.copy(x.data))
 
 
 _METHODS: dict[str, Any] = {

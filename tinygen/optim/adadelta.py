@@ -30,6 +30,5 @@ class Adadelta(Optimizer):
         self.options = {"rho": rho, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, lr, max_norm, square=True, delta=True)
 
-    def _launch(self, *arrays: Array) -> None:
-        *changed, g = arrays
-        kernels.optim.adadelta(*changed, g, self._scale, self._lr, out=tuple(changed), **self.options)
+    def _launch(self, changed: tuple[Array, ...], gradients: list[Array]) -> None:
+        kernels.optim.adadelta(*changed, self._scale, self._lr, *gradients, out=changed, **self.options)

@@ -41,11 +41,9 @@ class Adam(Optimizer):
         self.options = _options(type(self).__name__, betas, eps, weight_decay)
         super().__init__(params, lr, max_norm, m=True, v=True)
 
-    def _launch(self, *arrays: Array) -> None:
-        p, m, v, g = arrays
-        kernels.optim.adam(
-            p, m, v, g, self._scale, self._lr, self._step, out=(p, m, v), decoupled=self._decoupled, **self.options
-        )
+    def _launch(self, changed: tuple[Array, ...], gradients: list[Array]) -> None:
+        numbers = self._scale, self._lr, self._step
+        kernels.optim.adam(*changed, *numbers, *gradients, out=changed, decoupled=self._decoupled, **self.options)
 
 
 class AdamW(Adam):
@@ -82,6 +80,6 @@ class Adamax(Optimizer):
         self.options = _options("Adamax", betas, eps, weight_decay)
         super().__init__(params, lr, max_norm, m=True, u=True)
 
-    def _launch(self, *arrays: Array) -> None:
-        p, m, u, g = arrays
-        kernels.optim.adamax(p, m, u, g, self._scale, self._lr, self._step, out=(p, m, u), **self.options)
+    def _launch(self, changed: tuple[Array, ...], gradients: list[Array]) -> None:
+        numbers = self._scale, self._lr, self._step
+        kernels.optim.adamax(*changed, *numbers, *gradients, out=changed, **self.options)

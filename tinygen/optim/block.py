@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from .. import kernels
 from ..errors import ArgumentError, DTypeError, InPlaceError, ShapeError, shape_text
 from ..tensor import Array, Tensor
 
-SMALL = 1 << 14  # entries: gradients below this are gathered and updated together, larger ones where they lie
-
 
 class Block:
     """Parameters living one after the other in the flat array `flat`.
 
     Making one moves the parameters: each `data` becomes a view of `flat`, unless together they already are such views,
-    as they are when an optimizer or an average was made for the same list before.  `segments` cut the block into runs
-    of small parameters and single large ones, as (slice of flat, indices of parameters).
+    as they are when an optimizer or an average was made for the same list before.
     """
 
     def __init__(self, owner: str, params: Iterable[Tensor]):
@@ -27,7 +24,6 @@ class Block:
         found = _shared_memory(self.params)
         self.flat: Array = self._move() if found is None else found
         self._homes = [p.data for p in self.params]
-        self.segments = list(self._segments())
 
     def _check(self) -> None:
         owner = self.owner
@@ -50,21 +46,6 @@ class Block:
             start += p.size
         return flat
 
-    def _segments(self) -> Iterator[tuple[slice, list[int]]]:
-        start = end = 0
-        run: list[int] = []
-        for i, p in enumerate(self.params):
-            if p.size > SMALL:
-                if run:
-                    yield slice(start, end), run
-                yield slice(end, end + p.size), [i]
-                start, run = end + p.size, []
-            else:
-                run.append(i)
-            end += p.size
-        if run:
-            yield slice(start, end), run
-
     def verify(self) -> None:
         """Raise InPlaceError if a parameter's data has been replaced by another array."""
         for i, (p, home) in enumerate(zip(self.params, self._homes, strict=True)):
@@ -80,7 +61,7 @@ class Block:
             p.bump()
 
     def gradients(self, grads: Iterable[Any]) -> list[Array]:
-        """The checked gradient of each segment, flat.  Raises ArgumentError, ShapeError or DTypeError."""
+        """The gradient of each parameter, checked.  Raises ArgumentError, ShapeError or DTypeError."""
         arrays = [g.data if isinstance(g, Tensor) else g for g in grads]
         if len(arrays) != len(self.params):
             raise ArgumentError(f"{self.owner}: {len(arrays)} gradients for {len(self.params)} parameters.")
@@ -97,14 +78,7 @@ class Block:
                 )
             if g.dtype != p.dtype:
                 raise DTypeError(f"{self.owner}: the gradient of params[{i}] is {g.dtype}, the parameter {p.dtype}.")
-        return [_flat([arrays[i] for i in which]) for _, which in self.segments]
-
-
-def _flat(arrays: list[Array]) -> Array:
-    """The arrays one after the other; a single contiguous one is not copied."""
-    if len(arrays) == 1 and arrays[0].flags.c_contiguous:
-        return arrays[0].reshape(-1)
-    return kernels.optim.gather(*arrays)
+        return arrays
 
 
 def _shared_memory(params: list[Tensor]) -> Array | None:

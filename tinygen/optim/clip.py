@@ -18,6 +18,7 @@ def clip_by_global_norm(grads: Iterable[Tensor], max_norm: float) -> tuple[list[
     check(max_norm > 0, ArgumentError, f"clip_by_global_norm: max_norm is {max_norm}. Pass a number > 0.")
     grads = list(grads)
     check(grads, ArgumentError, "clip_by_global_norm: the list of gradients is empty.")
-    squares = [kernels.optim.sum_squares(g.data) for g in grads]
+    kinds = dict.fromkeys(g.dtype for g in grads)
+    squares = [kernels.optim.sum_squares(*[g.data for g in grads if g.dtype == kind]) for kind in kinds]
     scale, norm = kernels.optim.clip_scale(*squares, max_norm=max_norm)
     return [Tensor(kernels.optim.scaled(g.data, scale)) for g in grads], Tensor(norm.reshape(()))

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import kernels
 from ..errors import ArgumentError, CheckpointError, check, shape_text
+from ..step import guard
 from ..tensor import Array, Tensor
 from .block import Block
 
@@ -29,7 +30,7 @@ class EMA:
 
     def update(self) -> None:
         """Take the parameters' present values into the average."""
-        self.block.verify()
+        guard(self.block.verify)
         kernels.optim.ema(self._average, self.block.flat, decay=self.decay, out=self._average)
 
     @contextmanager

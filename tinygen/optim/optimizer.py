@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import kernels
 from ..errors import ArgumentError, CheckpointError, check, shape_text
+from ..step import guard, replayed, static
 from ..tensor import Array, Tensor
 from .block import Block
 from .schedules import Schedule
@@ -36,10 +37,9 @@ class Optimizer:
         self.lr = lr
         # a buffer that the chosen options do not use is empty
         self._buffers = {b: np.zeros_like(flat, shape=flat.size if used else 0) for b, used in buffers.items()}
-        self._views = [[a[part] for a in (flat, *self._buffers.values())] for part, _ in self.block.segments]
 
-    def _launch(self, *arrays: Array) -> None:
-        """Update one segment: its parameters, its part of every buffer, its gradient."""
+    def _launch(self, changed: tuple[Array, ...], gradients: list[Array]) -> None:
+        """Update `changed`, the block of parameters and its buffers in the order named, in place."""
         raise NotImplementedError
 
     # -- updating -----------------------------------------------------------------------------------------------------
@@ -50,17 +50,17 @@ class Optimizer:
         Raises ArgumentError, ShapeError or DTypeError for gradients that do not fit, and InPlaceError when a
         parameter's data has been replaced since.
         """
-        self.block.verify()
+        guard(self.block.verify)
         gradients = self.block.gradients(grads)
-        if self._schedule is not None:
-            kernels.optim.schedule(self._step, function=self._schedule, out=self._lr)
+        schedule = static(f"{type(self).__name__}'s schedule", lambda: self._schedule)
+        if schedule is not None:
+            kernels.optim.schedule(self._step, function=schedule, out=self._lr)
         kernels.optim.advance(self._step, out=self._step)
-        if self.max_norm is not None:
-            squares = [kernels.optim.sum_squares(g) for g in gradients]
-            kernels.optim.clip_scale(*squares, max_norm=self.max_norm, out=(self._scale, self._norm))
-        for views, g in zip(self._views, gradients, strict=True):
-            self._launch(*views, g)
-        self.block.bump()
+        if static(f"{type(self).__name__}'s max_norm", lambda: self.max_norm) is not None:
+            squares = kernels.optim.sum_squares(*gradients)
+            kernels.optim.clip_scale(squares, max_norm=self.max_norm, out=(self._scale, self._norm))
+        self._launch((self.block.flat, *self._buffers.values()), gradients)
+        replayed(self.block.bump)
 
     def step(self) -> None:
         """One update with the `.grad` that loss.backward() left.  Raises ArgumentError where there is none."""

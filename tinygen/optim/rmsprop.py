@@ -38,6 +38,5 @@ class RMSprop(Optimizer):
         }  # fmt: skip
         super().__init__(params, lr, max_norm, square=True, average=centered, momentum=momentum > 0)
 
-    def _launch(self, *arrays: Array) -> None:
-        *changed, g = arrays
-        kernels.optim.rmsprop(*changed, g, self._scale, self._lr, out=tuple(changed), **self.options)
+    def _launch(self, changed: tuple[Array, ...], gradients: list[Array]) -> None:
+        kernels.optim.rmsprop(*changed, self._scale, self._lr, *gradients, out=changed, **self.options)

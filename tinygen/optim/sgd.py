@@ -33,6 +33,5 @@ class SGD(Optimizer):
         self.options = {"momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}
         super().__init__(params, lr, max_norm, momentum=momentum > 0)
 
-    def _launch(self, *arrays: Array) -> None:
-        p, momentum, g = arrays
-        kernels.optim.sgd(p, momentum, g, self._scale, self._lr, out=(p, momentum), **self.options)
+    def _launch(self, changed: tuple[Array, ...], gradients: list[Array]) -> None:
+        kernels.optim.sgd(*changed, self._scale, self._lr, *gradients, out=changed, **self.options)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
+from typing import NoReturn
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from ..models import Objective
 from ..modes import detect_anomaly
 from ..optim import EMA, Optimizer
 from ..random import Key
+from ..step import step
 from ..tensor import Array, Tensor
 from . import checkpoint
 from .config import OPTIMIZERS, SCHEDULES
@@ -70,6 +72,7 @@ class Trainer:
         self.optimizers = {name: self._optimizer(objective) for name, objective in self.objectives.items()}
         # one for each objective: it shares that optimizer's block of parameters
         self.averages = {n: EMA(o.parameters, config.ema) for n, o in self.objectives.items()} if config.ema else {}
+        self._update = step(self._updates)
         self._best: checkpoint.Tensors | None = None  # the best weights, until the next checkpoint
         self._saved_at = time.monotonic()
         self._since = time.perf_counter()  # when the steps began that the next line of metrics is about
@@ -138,37 +141,41 @@ class Trainer:
         return patience is not None and self.progress.waited >= patience
 
     def _step(self, x: Array, key: Key) -> None:
-        for name, objective in self.objectives.items():
-            prefix = "" if len(self.objectives) == 1 else f"{name}_"
-            for figure, value in self._minimise(name, objective, x, key.fold_in(name)).items():
-                self.progress.sums[prefix + figure] = self.progress.sums.get(prefix + figure, 0.0) + value
-        for average in self.averages.values():
-            average.update()
+        try:
+            figures = self._update(x, key=key)
+        except kernels.optim.NotFinite as error:
+            self._explain(*error.args, x, key)
+        for name, value in figures.items():
+            self.progress.sums[name] = self.progress.sums.get(name, 0.0) + value.item()
         self.progress.step += 1
         self.progress.count += 1
 
-    def _minimise(self, name: str, objective: Objective, x: Array, key: Key) -> dict[str, float]:
-        """One update of one optimizer; returns the loss, and the norm of its gradient before any clipping."""
-        loss = objective.loss(x, key=key)
-        value, norm = float(loss.data), math.nan
-        if math.isfinite(value):
+    def _updates(self, x: Array, *, key: Key) -> dict[str, Tensor]:
+        """One update of every optimizer and average; what a step is.  Returns each loss, and the norm of its gradient
+        before any clipping.  Raises NotFinite before an update with what is not finite."""
+        figures = {}
+        for name, objective in self.objectives.items():
+            loss = objective.loss(x, key=key.fold_in(name))
             grads = grad(loss, objective.parameters)
             norm = global_norm(grads)
-        if not math.isfinite(norm):
-            self._explain(name, objective, x, key, value)
-        self.optimizers[name].update(grads)
-        return {"loss": value, "grad_norm": norm}
+            kernels.optim.require_finite(loss.data, norm.data, of=name)
+            self.optimizers[name].update(grads)
+            prefix = "" if len(self.objectives) == 1 else f"{name}_"
+            figures |= {f"{prefix}loss": loss, f"{prefix}grad_norm": norm}
+        for average in self.averages.values():
+            average.update()
+        return figures
 
-    def _explain(self, name: str, objective: Objective, x: Array, key: Key, value: float) -> None:
+    def _explain(self, name: str, value: float, x: Array, key: Key) -> NoReturn:
         """Take the step's loss and gradient again, watching every op; raises NonFiniteError with what was seen."""
-        cause = "Taken again op by op, it was finite."
+        objective, cause = self.objectives[name], "Taken again op by op, it was finite."
         try:
             with detect_anomaly(inf=True):
-                grad(objective.loss(x, key=key), objective.parameters)
+                grad(objective.loss(x, key=key.fold_in(name)), objective.parameters)
         except NonFiniteError as error:
             cause = str(error)
         what = f"the loss is {value}" if not math.isfinite(value) else "the gradient is not finite"
-        raise NonFiniteError(f"step {self.progress.step + 1}, {name}: {what}. {cause} {ADVICE}")
+        raise NonFiniteError(f"step {self.progress.step + 1}, {name}: {what}. {cause} {ADVICE}") from None
 
     # -- metrics and validation ---------------------------------------------------------------------------------------
 
@@ -253,7 +260,7 @@ class Trainer:
         self.run.save_config()  # its length may be new
 
 
-def global_norm(grads: Sequence[Tensor]) -> float:
-    """The Euclidean norm over all entries of all gradients; NaN or infinite if any entry is."""
-    flat = kernels.optim.gather(*[g.data for g in grads])  # one parallel launch, where most gradients are small
-    return math.sqrt(float(kernels.optim.sum_squares(flat)[0]))
+def global_norm(grads: Sequence[Tensor]) -> Tensor:
+    """The Euclidean norm over all entries of all gradients, float64 (1,); NaN or infinite if any entry is."""
+    squares = kernels.optim.sum_squares(*[g.data for g in grads])
+    return Tensor(kernels.optim.clip_scale(squares, max_norm=math.inf)[1])

@@ -1,22 +1,24 @@
-"""Cases of convolutions and pooling."""
+"""Cases of convolutions."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ... import ops
+from ... import kernels, ops
 from ...errors import ArgumentError, DTypeError, ShapeError
 from ...kernels.conv import out_hw
+from ...tensor import Tensor
 from ..registry import case, error
+from .matmul import extras, steps
 
 # -- the same mathematics in PyTorch, channels first inside -----------------------------------------------------------
 
 
-def _first(x):
+def first(x):
     return x.permute(0, 3, 1, 2)
 
 
-def _last(y):
+def last(y):
     return y.permute(0, 2, 3, 1)
 
 
@@ -34,21 +36,21 @@ def _masked(torch, w, mask, colors):
 
 def _padded(torch, x, pad):
     (top, bottom), (left, right) = pad
-    return torch.nn.functional.pad(_first(x), (left, right, top, bottom))
+    return torch.nn.functional.pad(first(x), (left, right, top, bottom))
 
 
 def _torch_conv(torch, x, w, *, stride, pad, dilation, mask=None, colors=1):
     w = _masked(torch, w, mask, colors).permute(3, 2, 0, 1)
-    return _last(torch.nn.functional.conv2d(_padded(torch, x, pad), w, stride=stride, dilation=dilation))
+    return last(torch.nn.functional.conv2d(_padded(torch, x, pad), w, stride=stride, dilation=dilation))
 
 
 def _torch_input_grad(torch, g, w, *, x_hw, stride, pad, dilation, mask=None, colors=1):
     w = _masked(torch, w, mask, colors).permute(3, 2, 0, 1)
-    whole = torch.nn.functional.conv_transpose2d(_first(g), w, stride=stride, dilation=dilation)
+    whole = torch.nn.functional.conv_transpose2d(first(g), w, stride=stride, dilation=dilation)
     (top, _), (left, _) = pad
     rest = [n + sum(p) - m for n, p, m in zip(x_hw, pad, whole.shape[2:])]
     whole = torch.nn.functional.pad(whole, (0, rest[1], 0, rest[0]))
-    return _last(whole[:, :, top : top + x_hw[0], left : left + x_hw[1]])
+    return last(whole[:, :, top : top + x_hw[0], left : left + x_hw[1]])
 
 
 def _torch_weight_grad(torch, x, g, *, k, stride, pad, dilation, mask=None, colors=1):
@@ -263,136 +265,22 @@ case(
 case(ops.conv2d_bias_act, _kinked, name="kinked", torch=_torch_bias_act)
 
 
-# -- pooling ----------------------------------------------------------------------------------------------------------
+def conv2d_then(x, w, *extras, **params):
+    """The kernel on Tensors."""
+    ys = kernels.conv.conv2d_then(*(a.data for a in (x, w, *extras)), **params)
+    return tuple([Tensor(y) for y in (ys if isinstance(ys, tuple) else (ys,))])
 
 
-def _windows(d):
-    """(N, H, W, C), y_hw, parameters."""
-    size, stride = d.choice((2, 2), (2, 3), (1, 1), (3, 2)), d.choice(None, (2, 2), (1, 1), (3, 2))
-    x_hw = size[0] + d.size(0, 5), size[1] + d.size(0, 5)
-    y_hw = out_hw(x_hw, size, stride or size, ((0, 0), (0, 0)))
-    return (d.size(0, 3), *x_hw, d.choice(3, 1, 17)), y_hw, {"size": size, "stride": stride}
+def _with_steps(d):
+    """Both directions, dense and causal: the kernel takes parameters in canonical form only."""
+    adjoint = d.choice(False, True)
+    (x, w), how = d.choice(*((_input_grad, _causal_input_grad) if adjoint else (_forward, _causal_forward)))(d)
+    if adjoint:
+        shape = (len(x), *how["x_hw"], w.shape[2])
+    else:
+        shape = (len(x), *out_hw(x.shape[1:3], w.shape[:2], how["stride"], how["pad"], how["dilation"]), w.shape[3])
+    then = steps(d)
+    return (x, w, *extras(d, then, shape)), {"then": then, **how}
 
 
-def _image(d):
-    shape, _, how = _windows(d)
-    return (d.distinct(*shape),), how
-
-
-def _torch_pool(torch, x, *, size, stride, factor=1.0):
-    return _last(torch.nn.functional.avg_pool2d(_first(x), size, stride)) * (factor * size[0] * size[1])
-
-
-def _torch_pool_grad(torch, g, *, x_hw, size, stride, factor):
-    one = torch.full((g.shape[3], 1, *size), factor, dtype=g.dtype)
-    y = torch.nn.functional.conv_transpose2d(_first(g), one, stride=stride or size, groups=g.shape[3])
-    return _last(torch.nn.functional.pad(y, (0, x_hw[1] - y.shape[3], 0, x_hw[0] - y.shape[2])))
-
-
-def _pool(d):
-    (x,), how = _image(d)
-    return (x,), {**how, "factor": d.choice(1.0, 0.25)}
-
-
-def _pool_grad(d):
-    shape, y_hw, how = _windows(d)
-    return (d.normal(shape[0], *y_hw, shape[3]),), {"x_hw": shape[1:3], **how, "factor": d.choice(1.0, 0.25)}
-
-
-case(
-    ops.pool2d,
-    _pool,
-    torch=_torch_pool,
-    errors=[
-        error(lambda d: ((d.normal(1, 4, 4, 3),), {"size": 5}), ShapeError, "no window of 5x5"),
-        error(lambda d: ((d.normal(4, 4, 3),), {"size": 2}), ShapeError, "x has shape"),
-        error(lambda d: ((d.normal(1, 4, 4, 3),), {"size": 0}), ArgumentError, "size is 0"),
-    ],
-)
-case(
-    ops.pool2d_grad,
-    _pool_grad,
-    torch=_torch_pool_grad,
-    errors=[error(lambda d: ((d.normal(1, 2, 2, 3),), {"x_hw": 6, "size": 2}), ShapeError, "outputs of 3x3")],
-)
-case(
-    ops.avg_pool2d,
-    _image,
-    torch=lambda torch, x, *, size, stride: _last(torch.nn.functional.avg_pool2d(_first(x), size, stride)),
-    errors=[error(lambda d: ((d.normal(1, 4, 4, 3),), {"size": (2, 2, 2)}), ArgumentError, "avg_pool2d: size is")],
-    bench=[(((64, 28, 28, 16),), {"size": 2})],
-)
-case(
-    ops.upsample_nearest,
-    lambda d: (
-        (d.normal(d.size(0, 3), d.size(1, 4), d.size(1, 4), d.choice(3, 1, 17)),),
-        {"scale": d.choice(2, (1, 3))},
-    ),
-    torch=lambda torch, x, *, scale: _last(
-        torch.nn.functional.interpolate(_first(x), scale_factor=scale if isinstance(scale, tuple) else (scale, scale))
-    ),
-    errors=[
-        error(lambda d: ((d.normal(4, 4, 3),), {"scale": 2}), ShapeError, "upsample_nearest: x has shape"),
-        error(lambda d: ((d.normal(1, 4, 4, 3),), {"scale": 0.5}), ArgumentError, "scale is 0.5"),
-    ],
-    bench=[(((64, 14, 14, 16),), {"scale": 2})],
-)
-
-
-def _torch_max(torch, x, *, size, stride):
-    return _last(torch.nn.functional.max_pool2d(_first(x), size, stride))
-
-
-def _places(torch, x, size, stride):
-    """(N, C, H' W'): where the maxima stand in H W."""
-    return torch.nn.functional.max_pool2d(_first(x), size, stride, return_indices=True)[1].flatten(2)
-
-
-def _torch_max_at(torch, x, v, *, size, stride):
-    hw = out_hw(tuple(x.shape[1:3]), size, stride or size, ((0, 0), (0, 0)))
-    taken = _first(v).flatten(2).gather(2, _places(torch, x, size, stride))
-    return _last(taken.reshape(len(x), x.shape[3], *hw))
-
-
-def _torch_max_grad(torch, x, g, *, size, stride):
-    zeros = torch.zeros_like(_first(x).flatten(2))
-    given = zeros.scatter_add(2, _places(torch, x, size, stride), _first(g).flatten(2))
-    return _last(given.reshape(_first(x).shape))
-
-
-def _two_images(d):
-    (x,), how = _image(d)
-    return (x, d.normal(*x.shape)), how
-
-
-def _image_and_g(d):
-    shape, y_hw, how = _windows(d)
-    return (d.distinct(*shape), d.normal(shape[0], *y_hw, shape[3])), how
-
-
-case(
-    ops.max_pool2d,
-    _image,
-    torch=_torch_max,
-    errors=[
-        error(lambda d: ((d.normal(1, 4, 4, 3),), {"size": (2, 5)}), ShapeError, "no window of 2x5"),
-        error(lambda d: ((d.integers(1, 4, 4, 3, high=9),), {"size": 2}), DTypeError, "x is int64"),
-        error(lambda d: ((d.normal(1, 4, 4, 3),), {"size": 2, "stride": 0}), ArgumentError, "stride is 0"),
-    ],
-    bench=[(((64, 28, 28, 16),), {"size": 2})],
-)
-case(
-    ops.max_pool2d_at,
-    _two_images,
-    torch=_torch_max_at,
-    errors=[error(lambda d: ((d.normal(1, 4, 4, 3), d.normal(1, 4, 4, 2)), {"size": 2}), ShapeError, "differ")],
-)
-case(
-    ops.max_pool2d_grad,
-    _image_and_g,
-    torch=_torch_max_grad,
-    errors=[
-        error(lambda d: ((d.normal(1, 4, 4, 3), d.normal(1, 2, 2, 2)), {"size": 2}), ShapeError, "differ in images"),
-        error(lambda d: ((d.normal(1, 4, 4, 3), d.normal(1, 3, 2, 3)), {"size": 2}), ShapeError, "outputs of 2x2"),
-    ],
-)
+case(conv2d_then, _with_steps, orders=0)

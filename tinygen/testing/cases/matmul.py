@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ... import kernels
 from ...errors import ArgumentError, DTypeError, ShapeError
 from ...ops.matmul import linear, matmul
+from ...tensor import Tensor
 from ..registry import case, error
 
 
@@ -102,3 +104,43 @@ case(
 )
 
 case(linear, _kinked, name="kinked", torch=_torch_linear)
+
+
+# -- with steps in the epilogue: no op, but what a recorded step launches ----------------------------------------------
+
+
+def steps(d):
+    """A valid `then`: any of the steps, in order."""
+    return tuple(
+        step
+        for stage in (
+            ("bias",),
+            ("relu", ("leaky_relu", 0.2)),
+            ("relu_grad", ("leaky_relu_grad", 0.3)),
+            ("add",),
+            (("also", "relu"), ("also", ("leaky_relu", 0.1))),
+        )
+        if (step := d.choice(*stage, None)) is not None
+    )
+
+
+def extras(d, then, shape):
+    """The arrays that these steps take, for an output of this shape."""
+    whole = "relu_grad", ("leaky_relu_grad", 0.3), "add"
+    return [d.normal(*shape[-1:]) if step == "bias" else d.normal(*shape) for step in then if step in ("bias", *whole)]
+
+
+def matmul_then(a, b, *extras, **params):
+    """The kernel on Tensors."""
+    ys = kernels.matmul.matmul_then(*(x.data for x in (a, b, *extras)), **params)
+    return tuple([Tensor(y) for y in (ys if isinstance(ys, tuple) else (ys,))])
+
+
+def _with_steps(d):
+    m, k, n = d.size(0, 17), d.choice(d.size(0, 20), 1100), d.size(0, 70)
+    trans_a, trans_b, then = d.choice(False, True), d.choice(False, True), steps(d)
+    inputs = d.normal(*((k, m) if trans_a else (m, k))), d.normal(*((n, k) if trans_b else (k, n)))
+    return (*inputs, *extras(d, then, (m, n))), {"then": then, "trans_a": trans_a, "trans_b": trans_b}
+
+
+case(matmul_then, _with_steps, orders=0, tolerance=10.0)

@@ -1,0 +1,114 @@
+"""From a list of launches to one that runs: buffers are given places in a single block of memory, and reused.
+
+A buffer lives from the launch that fills it to the last one that reads it.  Two that never live at the same time may
+lie in the same place.  Buffers are placed from the largest to the smallest, each in the lowest gap that no living one
+covers (greedy by size; Pisarchyk and Lee 2020, "Efficient memory management for deep neural net inference").
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ._kernel import observers
+from ._recording import Action, Launch, Place, View, buffers
+
+Array = Any
+
+ALIGN = 64  # bytes: a cache line, and a vector of AVX-512
+
+
+class Plan(NamedTuple):
+    """Launches bound to their memory: call `run()`."""
+
+    launches: list[Launch | Action]  # arrays in place of views
+    calls: list[Callable[[], None]]
+    results: list[Array]
+    bytes_used: int  # of the block
+    bytes_named: int  # of all buffers, had each its own place
+
+    def run(self) -> None:
+        """Everything in order; observers are told of each launch, as when it was recorded."""
+        watching = observers()
+        if not watching:
+            for call in self.calls:
+                call()
+            return
+        for launch, call in zip(self.launches, self.calls):
+            call()
+            if isinstance(launch, Launch):
+                for observer in watching:
+                    observer(*launch, False)
+
+
+def lifetimes(launches: Sequence[Launch | Action], results: Iterable[Place]) -> dict[int, tuple[int, int]]:
+    """buffer -> the positions of the first and of the last launch that touch it; results live to the end."""
+    lives: dict[int, tuple[int, int]] = {}
+    for i, launch in enumerate(launches):
+        if isinstance(launch, Launch):
+            for buffer in buffers((*launch.inputs, *launch.outs)):
+                lives[buffer] = lives.get(buffer, (i, i))[0], i
+    for buffer in buffers(tuple(results)):
+        lives[buffer] = lives.get(buffer, (0, 0))[0], len(launches)
+    return lives
+
+
+def assign(sizes: dict[int, int], lives: dict[int, tuple[int, int]]) -> tuple[dict[int, int], int]:
+    """(buffer -> offset, size of the block), in bytes."""
+    offsets: dict[int, int] = {}
+    placed = np.empty((len(sizes), 4), np.int64)  # start, stop, first, last
+    total = 0
+    for n, buffer in enumerate(sorted(sizes, key=lambda b: (-sizes[b], b))):
+        first, last = lives[buffer]
+        size = -(-sizes[buffer] // ALIGN) * ALIGN
+        others = placed[:n]
+        others = others[(others[:, 2] <= last) & (others[:, 3] >= first)]
+        at = 0
+        for start, stop in others[np.argsort(others[:, 0], kind="stable"), :2]:
+            if start - at >= size:
+                break
+            at = max(at, int(stop))
+        offsets[buffer] = at
+        placed[n] = at, at + size, first, last
+        total = max(total, at + size)
+    return offsets, total
+
+
+def plan(launches: Sequence[Launch | Action], sizes: Sequence[int], results: Sequence[Place]) -> Plan:
+    """Allocate the block and bind every launch to it."""
+    lives = lifetimes(launches, results)
+    needed = {buffer: sizes[buffer] for buffer in lives}
+    offsets, total = assign(needed, lives)
+    block = _allocate(total)
+
+    def array(place: Place) -> Array:
+        if not isinstance(place, View):
+            return place
+        at = offsets[place.buffer] + place.offset
+        return np.ndarray(place.shape, place.dtype, block, at, place.strides)
+
+    bound: list[Launch | Action] = []
+    calls: list[Callable[[], None]] = []
+    for launch in launches:
+        if isinstance(launch, Launch):
+            inputs, outs = (tuple(map(array, places)) for places in (launch.inputs, launch.outs))
+            bound.append(launch._replace(inputs=inputs, outs=outs))
+            calls.append(launch.kernel.bind((*inputs, *outs), launch.params))
+        else:
+            bound.append(launch)
+            calls.append(launch.run)
+    return Plan(bound, calls, [array(r) for r in results], total, sum(needed.values()))
+
+
+def _allocate(size: int) -> Array:
+    """Aligned bytes.  What the recorded run freed is given back first: else both would count."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):
+        pass  # not glibc: its allocator decides
+    raw = np.empty(size + ALIGN, np.uint8)
+    shift = -raw.ctypes.data % ALIGN
+    return raw[shift : shift + size]
