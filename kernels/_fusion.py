@@ -1,6 +1,6 @@
 """Fusion: in a recorded list, an elementwise kernel that follows a product joins its epilogue.
 
-    conv2d_input_grad -> t      relu_grad(t, y) -> u      add(u, s) -> v          becomes one launch, and t and u are gone
+    conv2d_input_grad -> t      relu_grad(t, y) -> u      add(u, s) -> v        becomes one launch; t and u are gone
 
 A product's result is in registers when its kernel ends; what follows at once (bias, activation, the derivative of one,
 a residual) costs no pass over memory there.  `_then.py` says which steps the kernels take, in which order, and that
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from . import conv, matmul
 from ._kernel import Kernel
-from ._recording import Action, Launch, Place, View, buffers, root, whole
+from ._recording import Action, Launch, Place, View, buffers, contiguous, reshaped, root, whole
 from ._then import supports
 
 Entry = Launch | Action
@@ -76,17 +76,22 @@ HEADS: dict[Kernel, Callable[[Launch], Head | None]] = {
 }
 
 
-def _step(launch: Launch, at: int) -> tuple[Any, tuple[Place, ...]] | None:
-    """The launch as a step on its input number `at`, and the arrays that the step takes."""
+def _step(launch: Launch, at: int, shape: tuple[int, ...]) -> tuple[Any, tuple[Place, ...]] | None:
+    """The launch as a step on its input number `at`, and the arrays that the step takes, in the shape of the product.
+
+    An elementwise kernel does the same on any shape of the same entries, so a reshape may lie between the two.
+    """
     name, inputs = launch.kernel.__name__, launch.inputs
-    if launch.kernel.family != "elementwise" or any(x.shape != inputs[0].shape for x in inputs):
+    if launch.kernel.family != "elementwise":
         return None
-    if name == "add":
-        other = inputs[1 - at]
-        return None if _same(other, inputs[at]) else ("add", (other,))
+    others = inputs[:at] + inputs[at + 1 :]
+    if name == "add" and others[0].shape == shape[-1:] == inputs[at].shape[-1:] and len(shape) > 1:
+        return "bias", others
+    if any(x.shape != inputs[at].shape or not contiguous(x) or _same(x, inputs[at]) for x in others):
+        return None
     sloped = (name, launch.params["slope"]) if "slope" in launch.params else name
-    if at == 0 and name in ("relu", "leaky_relu", "relu_grad", "leaky_relu_grad"):
-        return sloped, inputs[1:]
+    if name == "add" or (at == 0 and name in ("relu", "leaky_relu", "relu_grad", "leaky_relu_grad")):
+        return sloped, tuple(reshaped(x, shape) for x in others)
     return None
 
 
@@ -123,9 +128,9 @@ class _List:
             if j == i or not isinstance(producer, Launch) or producer.kernel not in HEADS:
                 continue
             made = producer.outs[0]
-            if not isinstance(made, View) or made != place or len(self.writes[made.buffer]) > 1:
+            if not isinstance(made, View) or made.buffer != place.buffer or len(self.writes[made.buffer]) > 1:
                 continue
-            head, step = HEADS[producer.kernel](producer), _step(consumer, at)
+            head, step = HEADS[producer.kernel](producer), _step(consumer, at, made.shape)
             if head is None or step is None:
                 continue
             alone = self.reads[made.buffer] == 1 and made.buffer not in self.kept and len(producer.outs) == 1
@@ -142,14 +147,15 @@ class _List:
         then = (*head.params["then"], name)
         if not supports(then):
             return False
-        fused = Launch(head.kernel, (*head.inputs, *extras), consumer.outs, {**head.params, "then": then})
+        outs = tuple(reshaped(out, producer.outs[0].shape) for out in consumer.outs)
+        fused = Launch(head.kernel, (*head.inputs, *extras), outs, {**head.params, "then": then})
         if alone:  # the first one moves down to the second: what it reads must not have changed by then
             if any(j < w < i for x in producer.inputs for w in self.writes.get(_memory(x), ())):
                 return False
             self.entries[j], self.entries[i] = None, fused
             self.reads.subtract(buffers(producer.outs))
         else:  # the second one moves up: it reads nothing but what is ready there
-            self.entries[j], self.entries[i] = fused._replace(outs=(*producer.outs, *consumer.outs)), None
+            self.entries[j], self.entries[i] = fused._replace(outs=(*producer.outs, *outs)), None
             self.reads.subtract(buffers(consumer.inputs))
             for out in buffers(consumer.outs):
                 self.made[out], self.writes[out] = j, [j]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,10 +106,8 @@ def plan(launches: Sequence[Launch | Action], sizes: Sequence[int], results: Seq
 
 def _allocate(size: int) -> Array:
     """Aligned bytes.  What the recorded run freed is given back first: else both would count."""
-    try:
+    with suppress(AttributeError, OSError, TypeError):  # not glibc: its allocator decides
         ctypes.CDLL(None).malloc_trim(0)
-    except (AttributeError, OSError, TypeError):
-        pass  # not glibc: its allocator decides
     raw = np.empty(size + ALIGN, np.uint8)
     shift = -raw.ctypes.data % ALIGN
     return raw[shift : shift + size]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -88,16 +89,33 @@ def root(array: Array) -> Array:
     return array
 
 
-def whole(place: Place, sizes: list[int]) -> bool:
-    """Whether it is all of a buffer, in C order."""
-    if not isinstance(place, View) or place.offset:
-        return False
+def contiguous(place: Place) -> bool:
+    """Whether its entries lie in C order without gaps."""
+    if not isinstance(place, View):
+        return bool(place.flags.c_contiguous)
     step = place.dtype.itemsize
     for n, stride in zip(reversed(place.shape), reversed(place.strides)):
         if n != 1 and stride != step:
             return False
         step *= n
-    return step == sizes[place.buffer]
+    return True
+
+
+def whole(place: Place, sizes: list[int]) -> bool:
+    """Whether it is all of a buffer, in C order."""
+    if not isinstance(place, View) or place.offset or not contiguous(place):
+        return False
+    return prod(place.shape) * place.dtype.itemsize == sizes[place.buffer]
+
+
+def reshaped(place: Place, shape: tuple[int, ...]) -> Place:
+    """A contiguous place as another shape of the same size."""
+    if not isinstance(place, View):
+        return place.reshape(shape)
+    strides = [place.dtype.itemsize]
+    for n in shape[:0:-1]:
+        strides.append(strides[-1] * n)
+    return place._replace(shape=shape, strides=tuple(strides[: len(shape)][::-1]))
 
 
 def buffers(places: tuple[Place, ...]) -> Iterator[int]:

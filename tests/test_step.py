@@ -253,13 +253,12 @@ def test_numbers_that_change_in_python_are_noticed() -> None:
     x, count = tg.tensor(np.ones(3)), iter(range(9))
     with pytest.raises(StepError, match=r"random\.fold_in, was given another constant .* made of a counter"):
         twice(lambda x: ops.normal((3,), key=tg.Key(0).fold_in(next(count))), x)
-    with pytest.raises(StepError, match=r"elementwise\.pow.* had exponent=2\.0 in the first call and 3\.0 in the second"):
+    with pytest.raises(StepError, match=r"elementwise\.pow.* had exponent=2\.0 in the first call and 3\.0 in"):
         twice(lambda x: x ** next(count), x)
+    flip, more = iter([ops.exp, ops.log]), iter([1, 2])
     with pytest.raises(StepError, match=r"launch 0 was elementwise\.exp in the first call and elementwise\.log"):
-        flip = iter([ops.exp, ops.log])
         twice(lambda x: next(flip)(x), x)
     with pytest.raises(StepError, match="made 1 launches, the second 2"):
-        more = iter([1, 2])
         twice(lambda x: functools.reduce(lambda y, _: ops.exp(y), range(next(more)), x), x)
 
 
@@ -299,7 +298,7 @@ def test_settings_that_were_baked_in_are_guarded() -> None:
         f(x)
     assert layer.running_mean.version.count == 3
     layer.eval()
-    with pytest.raises(StepError, match="BatchNorm's training mode was True .* is False now"):
+    with pytest.raises(StepError, match=r"BatchNorm's training mode was True .* is False now"):
         f(x)
     assert layer.running_mean.version.count == 3
 

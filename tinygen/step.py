@@ -84,7 +84,7 @@ def static(what: str, read: Callable[[], Any]) -> Any:
     def unchanged() -> None:
         now = read()
         if now is not value and now != value:
-            raise StepError(f"step: {what} was {value!r} when the step was recorded and is {now!r} now. Make a new one.")
+            raise StepError(f"step: {what} was {value!r} when it was recorded and is {now!r} now. Make a new one.")
 
     guard(unchanged)
     return value
@@ -191,8 +191,8 @@ class Step:
             for check in self._guards:
                 check()
             self.plan.run()
-            arrays = iter(self.plan.results)
-            return _rebuild(self._result, (None if leaf is None else _fresh(leaf, next(arrays)) for leaf in self._leaves))
+            made = iter(self.plan.results)
+            return _rebuild(self._result, (None if a is None else _fresh(a, next(made)) for a in self._leaves))
 
     def __repr__(self) -> str:
         if self.plan is None:
