@@ -5,10 +5,10 @@ outputs), `reference.py` specifies them in plain NumPy, `cpu.py` runs them throu
 The folder is installed as `tinygen.kernels`; Numba is imported by the first launch, not by this import.
 """
 
-from . import conv, coupling, elementwise, logprob, matmul, norm, optim, random, reduce, shape
+from . import causal, conv, coupling, elementwise, logprob, matmul, norm, optim, random, reduce, shape
 from ._kernel import DeviceError, Kernel, Spec, backend, observe, registry
 
 __all__ = [
-    "DeviceError", "Kernel", "Spec", "backend", "conv", "coupling", "elementwise", "logprob", "matmul", "norm",
-    "observe", "optim", "random", "reduce", "registry", "shape",
+    "DeviceError", "Kernel", "Spec", "backend", "causal", "conv", "coupling", "elementwise", "logprob", "matmul",
+    "norm", "observe", "optim", "random", "reduce", "registry", "shape",
 ]  # fmt: skip

@@ -36,6 +36,12 @@ def uniform(key: Array, *, shape: tuple[int, ...], dtype: np.dtype = np.dtype(np
 
 
 @kernel("y")
+def uniforms(key: Array, *, n: int, size: int, dtype: np.dtype = np.dtype(np.float32)) -> Spec:
+    """Row i is what `uniform` draws with the key that `fold_in` derives from i.  key (2,) -> dtype (n, size)."""
+    return Spec((n, size), np.dtype(dtype))
+
+
+@kernel("y")
 def normal(key: Array, *, shape: tuple[int, ...], dtype: np.dtype = np.dtype(np.float32)) -> Spec:
     """Standard normal, by Box and Muller (1958): elements 2j and 2j + 1 are r cos(2 pi v) and r sin(2 pi v).
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from .._math import circle, exp, log
-from .._numba import CHUNK, chunks, inlined, jit, pjit, prange
+from .._numba import CHUNK, inlined, jit
+from .._units import chunked, units
 
 Array = Any
 
@@ -20,6 +21,7 @@ MULTIPLY0, MULTIPLY1 = U(0xD2511F53), U(0xCD9E8D57)
 WEYL0, WEYL1 = U(0x9E3779B9), U(0xBB67AE85)
 LOW, HIGH = U(0xFFFFFFFF), U(32)
 DRAW, DERIVE = U(0), U(1)  # the highest counter word: what the block is for
+ROWS = 256  # of a unit of categorical draws
 SINGLE, DOUBLE = np.float32(2.0**-24), 2.0**-53
 
 
@@ -62,40 +64,65 @@ def _fold_in(key, data, y):
 
 
 def bits(key: Array, y: Array, *, shape: tuple[int, ...]) -> None:
-    _bits(key, y.reshape(-1))
+    _bits(y.size, key, y.reshape(-1))
 
 
-@pjit
-def _bits(key, y):
-    for c in prange(chunks(y.size)):
-        part = y[c * CHUNK : (c + 1) * CHUNK]
-        part[:] = words(key, c * CHUNK, part.size)[: part.size]
+@chunked
+def _bits(unit, key, y):
+    part = y[unit * CHUNK : (unit + 1) * CHUNK]
+    part[:] = words(key, unit * CHUNK, part.size)[: part.size]
 
 
 def uniform(key: Array, y: Array, *, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    (_uniform32 if y.dtype == np.float32 else _uniform64)(key, y.reshape(-1))
+    (_uniform32 if y.dtype == np.float32 else _uniform64)(y.size, key, y.reshape(-1))
 
 
-@pjit
-def _uniform32(key, y):
-    for c in prange(chunks(y.size)):
-        part = y[c * CHUNK : (c + 1) * CHUNK]
-        w = words(key, c * CHUNK, part.size)
-        for i in range(part.size):
-            part[i] = np.float32(w[i] >> 8) * SINGLE
+@inlined
+def singles(key, first, y):
+    """Entries first, first + 1, ... of a float32 draw; first is a multiple of 4."""
+    w = words(key, first, y.size)
+    for i in range(y.size):
+        y[i] = np.float32(w[i] >> 8) * SINGLE
 
 
-@pjit
-def _uniform64(key, y):
-    for c in prange(chunks(y.size)):
-        part = y[c * CHUNK : (c + 1) * CHUNK]
-        w = words(key, 2 * c * CHUNK, 2 * part.size)
-        for i in range(part.size):
-            part[i] = float53(w[2 * i], w[2 * i + 1]) * DOUBLE
+@inlined
+def doubles(key, first, y):
+    """Entries first, first + 1, ... of a float64 draw; first is a multiple of 2."""
+    w = words(key, 2 * first, 2 * y.size)
+    for i in range(y.size):
+        y[i] = float53(w[2 * i], w[2 * i + 1]) * DOUBLE
+
+
+@chunked
+def _uniform32(unit, key, y):
+    singles(key, unit * CHUNK, y[unit * CHUNK : (unit + 1) * CHUNK])
+
+
+@chunked
+def _uniform64(unit, key, y):
+    doubles(key, unit * CHUNK, y[unit * CHUNK : (unit + 1) * CHUNK])
+
+
+def uniforms(key: Array, y: Array, *, n: int, size: int, dtype: np.dtype) -> None:
+    (_uniforms32 if y.dtype == np.float32 else _uniforms64)(y.size <= CHUNK, n, key, y)
+
+
+@units
+def _uniforms32(row, key, y):
+    derived = np.empty(2, np.uint32)
+    _fold_in(key, (U(row) & LOW, U(row) >> HIGH), derived)
+    singles(derived, 0, y[row])
+
+
+@units
+def _uniforms64(row, key, y):
+    derived = np.empty(2, np.uint32)
+    _fold_in(key, (U(row) & LOW, U(row) >> HIGH), derived)
+    doubles(derived, 0, y[row])
 
 
 def normal(key: Array, y: Array, *, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    (_normal32 if y.dtype == np.float32 else _normal64)(key, y.reshape(-1))
+    (_normal32 if y.dtype == np.float32 else _normal64)(y.size, key, y.reshape(-1))
 
 
 @inlined
@@ -106,117 +133,112 @@ def polar(u, v):
     return r * c, r * s
 
 
-@pjit
-def _normal32(key, y):
-    for c in prange(chunks(y.size)):
-        part = y[c * CHUNK : (c + 1) * CHUNK]
-        pairs = (part.size + 1) // 2
-        w = words(key, c * CHUNK, 2 * pairs)
-        z = np.empty(2 * pairs, np.float32)
-        for j in range(pairs):
-            u = np.float32(U(w[2 * j]) + U(1)) * np.float32(2.0**-32)
-            z[2 * j], z[2 * j + 1] = polar(u, np.float32(w[2 * j + 1] >> 8) * SINGLE)
-        part[:] = z[: part.size]
+@chunked
+def _normal32(unit, key, y):
+    part = y[unit * CHUNK : (unit + 1) * CHUNK]
+    pairs = (part.size + 1) // 2
+    w = words(key, unit * CHUNK, 2 * pairs)
+    z = np.empty(2 * pairs, np.float32)
+    for j in range(pairs):
+        u = np.float32(U(w[2 * j]) + U(1)) * np.float32(2.0**-32)
+        z[2 * j], z[2 * j + 1] = polar(u, np.float32(w[2 * j + 1] >> 8) * SINGLE)
+    part[:] = z[: part.size]
 
 
-@pjit
-def _normal64(key, y):
-    for c in prange(chunks(y.size)):
-        part = y[c * CHUNK : (c + 1) * CHUNK]
-        pairs = (part.size + 1) // 2
-        w = words(key, 2 * c * CHUNK, 4 * pairs)
-        z = np.empty(2 * pairs, np.float64)
-        for j in range(pairs):
-            u = (float53(w[4 * j], w[4 * j + 1]) + 1.0) * DOUBLE
-            z[2 * j], z[2 * j + 1] = polar(u, float53(w[4 * j + 2], w[4 * j + 3]) * DOUBLE)
-        part[:] = z[: part.size]
+@chunked
+def _normal64(unit, key, y):
+    part = y[unit * CHUNK : (unit + 1) * CHUNK]
+    pairs = (part.size + 1) // 2
+    w = words(key, 2 * unit * CHUNK, 4 * pairs)
+    z = np.empty(2 * pairs, np.float64)
+    for j in range(pairs):
+        u = (float53(w[4 * j], w[4 * j + 1]) + 1.0) * DOUBLE
+        z[2 * j], z[2 * j + 1] = polar(u, float53(w[4 * j + 2], w[4 * j + 3]) * DOUBLE)
+    part[:] = z[: part.size]
 
 
 def bernoulli(p: Array, key: Array, y: Array) -> None:
     uniform(key, y, shape=y.shape, dtype=y.dtype)
-    _below(y.reshape(-1), p.reshape(-1))
+    _below(y.size, y.reshape(-1), p.reshape(-1))
 
 
-@pjit
-def _below(u, p):
+@chunked
+def _below(unit, u, p):
     """u becomes 1 where it is below p, else 0."""
-    for c in prange(chunks(u.size)):
-        a, b = u[c * CHUNK : (c + 1) * CHUNK], p[c * CHUNK : (c + 1) * CHUNK]
-        for i in range(a.size):
-            a[i] = a[i] < b[i]
+    a, b = u[unit * CHUNK : (unit + 1) * CHUNK], p[unit * CHUNK : (unit + 1) * CHUNK]
+    for i in range(a.size):
+        a[i] = a[i] < b[i]
+
+
+@inlined
+def category(row, u, weights):
+    """The first category up to which more than a part u of the probability lies; weights: room for as many float64."""
+    highest = row[0]
+    for k in range(row.size):
+        highest = row[k] if row[k] > highest else highest
+    for k in range(row.size):
+        weights[k] = exp(np.float64(row[k]) - np.float64(highest))
+    total = 0.0
+    for k in range(row.size):
+        total += weights[k]
+    target, below = u * total, 0.0
+    for k in range(row.size):
+        below += weights[k]
+        if below > target:  # happens by the last k: target < total, which was summed in the same order
+            return k
+    return 0
 
 
 def categorical(logits: Array, key: Array, y: Array) -> None:
-    _categorical(logits.reshape(y.size, logits.shape[-1]), key, y.reshape(-1))
+    serial, count = logits.size <= CHUNK, -(-y.size // ROWS)
+    _categorical(serial, count, logits.reshape(y.size, logits.shape[-1]), key, y.reshape(-1))
 
 
-@pjit
-def _categorical(logits, key, y):
-    rows = 256  # a unit of work
-    categories = logits.shape[1]
-    for c in prange((y.size + rows - 1) // rows):
-        part = y[c * rows : (c + 1) * rows]
-        w = words(key, 2 * c * rows, 2 * part.size)
-        weights = np.empty(categories, np.float64)
-        for r in range(part.size):
-            row = logits[c * rows + r]
-            highest = row[0]
-            for k in range(categories):
-                highest = row[k] if row[k] > highest else highest
-            for k in range(categories):
-                weights[k] = exp(np.float64(row[k]) - np.float64(highest))
-            total = 0.0
-            for k in range(categories):
-                total += weights[k]
-            target = float53(w[2 * r], w[2 * r + 1]) * DOUBLE * total
-            below, drawn = 0.0, 0
-            for k in range(categories):
-                below += weights[k]
-                if below > target:  # happens by the last k: target < total, which was summed in the same order
-                    drawn = k
-                    break
-            part[r] = drawn
+@units
+def _categorical(unit, logits, key, y):
+    part = y[unit * ROWS : (unit + 1) * ROWS]
+    w = words(key, 2 * unit * ROWS, 2 * part.size)
+    weights = np.empty(logits.shape[1], np.float64)
+    for r in range(part.size):
+        part[r] = category(logits[unit * ROWS + r], float53(w[2 * r], w[2 * r + 1]) * DOUBLE, weights)
 
 
 def permutation(key: Array, y: Array, *, n: int) -> None:
     tickets = y.view(np.uint64)  # word above index: one sort of distinct integers
-    _tickets(key, tickets)
+    _tickets(tickets.size, key, tickets)
     tickets.sort()
     tickets &= LOW
 
 
-@pjit
-def _tickets(key, y):
-    for c in prange(chunks(y.size)):
-        part = y[c * CHUNK : (c + 1) * CHUNK]
-        w = words(key, c * CHUNK, part.size)
-        for i in range(part.size):
-            part[i] = U(w[i]) << HIGH | U(c * CHUNK + i)
+@chunked
+def _tickets(unit, key, y):
+    part = y[unit * CHUNK : (unit + 1) * CHUNK]
+    w = words(key, unit * CHUNK, part.size)
+    for i in range(part.size):
+        part[i] = U(w[i]) << HIGH | U(unit * CHUNK + i)
 
 
 def gaussian_sample(mu: Array, log_var: Array, eps: Array, z: Array) -> None:
-    _gaussian_sample(mu.reshape(-1), log_var.reshape(-1), eps.reshape(-1), z.reshape(-1))
+    _gaussian_sample(z.size, mu.reshape(-1), log_var.reshape(-1), eps.reshape(-1), z.reshape(-1))
 
 
-@pjit
-def _gaussian_sample(mu, log_var, eps, z):
+@chunked
+def _gaussian_sample(unit, mu, log_var, eps, z):
     half = mu.dtype.type(0.5)
-    for c in prange(chunks(z.size)):
-        a, b = c * CHUNK, (c + 1) * CHUNK
-        m, v, e, out = mu[a:b], log_var[a:b], eps[a:b], z[a:b]
-        for i in range(out.size):
-            out[i] = m[i] + exp(v[i] * half) * e[i]
+    a, b = unit * CHUNK, (unit + 1) * CHUNK
+    m, v, e, out = mu[a:b], log_var[a:b], eps[a:b], z[a:b]
+    for i in range(out.size):
+        out[i] = m[i] + exp(v[i] * half) * e[i]
 
 
 def gaussian_sample_grad(g: Array, log_var: Array, eps: Array, g_log_var: Array) -> None:
-    _gaussian_sample_grad(g.reshape(-1), log_var.reshape(-1), eps.reshape(-1), g_log_var.reshape(-1))
+    _gaussian_sample_grad(g.size, g.reshape(-1), log_var.reshape(-1), eps.reshape(-1), g_log_var.reshape(-1))
 
 
-@pjit
-def _gaussian_sample_grad(g, log_var, eps, g_log_var):
+@chunked
+def _gaussian_sample_grad(unit, g, log_var, eps, g_log_var):
     half = g.dtype.type(0.5)
-    for c in prange(chunks(g.size)):
-        a, b = c * CHUNK, (c + 1) * CHUNK
-        gz, v, e, out = g[a:b], log_var[a:b], eps[a:b], g_log_var[a:b]
-        for i in range(out.size):
-            out[i] = gz[i] * e[i] * exp(v[i] * half) * half
+    a, b = unit * CHUNK, (unit + 1) * CHUNK
+    gz, v, e, out = g[a:b], log_var[a:b], eps[a:b], g_log_var[a:b]
+    for i in range(out.size):
+        out[i] = gz[i] * e[i] * exp(v[i] * half) * half

@@ -54,6 +54,13 @@ def uniform(key: Array, y: Array, *, shape: tuple[int, ...], dtype: np.dtype) ->
     y[...] = u.reshape(shape)
 
 
+def uniforms(key: Array, y: Array, *, n: int, size: int, dtype: np.dtype) -> None:
+    derived = np.empty_like(key)
+    for i in range(n):
+        fold_in(key, np.array([i & 0xFFFFFFFF, i >> 32], np.uint32), derived)
+        uniform(derived, y[i], shape=(size,), dtype=dtype)
+
+
 def normal(key: Array, y: Array, *, shape: tuple[int, ...], dtype: np.dtype) -> None:
     pairs = -(-y.size // 2)
     if dtype == np.float32:
@@ -73,12 +80,17 @@ def bernoulli(p: Array, key: Array, y: Array) -> None:
     y[...] = u < p
 
 
-def categorical(logits: Array, key: Array, y: Array) -> None:
-    rows = logits.reshape(y.size, logits.shape[-1]).astype(np.float64)
+def invert(logits: Array, u: Array) -> Array:
+    """For each row of logits (n, K) the first category up to which more than a part u (n,) of the probability lies."""
+    rows = logits.astype(np.float64)
     weights = np.exp(rows - rows.max(axis=1, keepdims=True))
     below = np.cumsum(weights, axis=1)
-    target = integers53(key, y.size) * 2.0**-53 * below[:, -1]
-    y[...] = np.argmax(below > target[:, None], axis=1).reshape(y.shape)
+    return np.argmax(below > (u * below[:, -1])[:, None], axis=1)
+
+
+def categorical(logits: Array, key: Array, y: Array) -> None:
+    u = integers53(key, y.size) * 2.0**-53
+    y[...] = invert(logits.reshape(y.size, logits.shape[-1]), u).reshape(y.shape)
 
 
 def permutation(key: Array, y: Array, *, n: int) -> None:

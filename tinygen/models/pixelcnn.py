@@ -14,10 +14,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import nn, ops
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ShapeError, shape_text
 from ..modes import no_grad
 from ..random import Key
 from ..tensor import Array, Tensor
+from . import pixelcnn_sampling as sampling
 from .model import DataSpec, Model
 from .preprocess import binarize, unit
 
@@ -121,30 +122,21 @@ class PixelCNN(Model):
         with no_grad():
             return {"nll_nats": -self.log_prob(x, key=key).data.astype(np.float64)}
 
-    def sample(self, n: int, *, key: Key, start: Array | None = None) -> Tensor:
+    def sample(self, n: int, *, key: Key, start: Array | None = None, cached: bool = True) -> Tensor:
         """n images, entries in [0, 1], drawn entry by entry; entries of `start` (n, H, W, C) that are >= 0 are kept.
 
-        The network is run once for every entry, on the rows drawn so far.
+        start: grey levels.  Only what a new entry changes is computed, unless `cached` is False: then the whole network
+        runs for every entry, as the definition says, with the same draws from the same key.
         """
-        height, width, colors = self.shape
-        levels = 2 if self.binary else self.levels
-        given = np.full((n, *self.shape), -1.0) if start is None else np.asarray(start, np.float64)
-        x = np.maximum(given, 0).astype(self.dtype)
+        given = np.full((n, *self.shape), -1.0) if start is None else np.asarray(start)
+        if given.shape != (n, *self.shape):
+            want = shape_text((n, *self.shape))
+            raise ShapeError(f"PixelCNN.sample: start has shape {shape_text(given.shape)}. Pass {want}.")
+        x = np.where(given >= 0, given, -1.0).astype(self.dtype)
         training, _ = self.training, self.eval()
         try:
             with no_grad():
-                for i, j, c in np.ndindex(height, width, colors):
-                    kept = given[:, i, j, c] >= 0
-                    if not kept.all():
-                        logits = self.logits(Tensor(x[:, : i + 1]))[:, i, j, c]
-                        drawn = self._draw(logits, key.fold_in((i * width + j) * colors + c))
-                        x[:, i, j, c] = np.where(kept, x[:, i, j, c], drawn)
-                return unit(Tensor(x), levels)
+                y = sampling.cached(self, x, key=key)[0] if cached else sampling.naive(self, x, key=key)
+                return unit(Tensor(y), 2 if self.binary else self.levels)
         finally:
             self.train(training)
-
-    def _draw(self, logits: Tensor, key: Key) -> Array:
-        """One entry of every image: logits (N,) or (N, levels) -> (N,)."""
-        if self.binary:
-            return ops.bernoulli(ops.sigmoid(logits), key=key).data
-        return ops.categorical(logits, key=key).data
