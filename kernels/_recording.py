@@ -64,8 +64,7 @@ class Recorder:
         if fresh:
             for out in outs:
                 self._adopt(out)
-        places = (tuple(self.place(a) for a in arrays) for arrays in (inputs, outs))
-        self.launches.append(Launch(kernel, *places, params))
+        self.launches.append(Launch(kernel, tuple(map(self.place, inputs)), tuple(map(self.place, outs)), params))
 
     def _adopt(self, array: Array) -> None:
         key = id(array)

@@ -58,14 +58,15 @@ def follow(then: tuple[Step, ...], z: Array, rest: tuple[Array, ...], elementwis
     def apply(name: str, parameter: float | None, *arrays: Array) -> None:
         getattr(elementwise, name)(*arrays, **({} if parameter is None else {"slope": parameter}))
 
-    steps, rest = [parsed(step) for step in then], list(rest)
+    steps, arrays = [parsed(step) for step in then], iter(rest)
     for name, parameter in steps:
         if name in ("bias", "add"):
-            apply("add", None, z.copy(), rest.pop(0), z)
+            apply("add", None, z.copy(), next(arrays), z)
         elif name in GATES:
-            apply(name, parameter, z.copy(), rest.pop(0), z)
+            apply(name, parameter, z.copy(), next(arrays), z)
         elif name in ACTIVATIONS:
             apply(name, parameter, z.copy(), z)
-    rest[0][...] = z
-    if len(rest) > 1:
-        apply(*steps[-1][1], z, rest[1])
+    y, *second = arrays
+    y[...] = z
+    for also in second:
+        apply(*steps[-1][1], z, also)

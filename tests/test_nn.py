@@ -98,6 +98,19 @@ def test_batch_norm_in_training_and_evaluation():
     np.testing.assert_allclose(evaluated, y, atol=2e-3)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_with_its_activation_equals_two_layers(training):
+    x = tg.Tensor(np.random.Generator(np.random.Philox(4)).standard_normal((5, 3, 3, 7)).astype(np.float32))
+    for one, activation in (
+        (nn.BatchNorm(7, activation="relu"), nn.ReLU()),
+        (nn.BatchNorm(7, activation="leaky_relu", slope=0.2), nn.LeakyReLU(0.2)),
+    ):
+        two = nn.Sequential(nn.BatchNorm(7), activation).train(training)
+        np.testing.assert_array_equal(one.train(training)(x).data, two(x).data)
+    with pytest.raises(ArgumentError, match="activation must be"):
+        nn.BatchNorm(7, activation="tanh")
+
+
 def test_layer_norm_and_weight_norm():
     x = np.random.Generator(np.random.Philox(3)).normal(1, 3, (6, 8)).astype(np.float32)
     y = nn.LayerNorm(8)(tg.Tensor(x)).data

@@ -94,8 +94,7 @@ class Primitive:
         names = {*cotangents, *self.outs, *self.inputs, *(f"{a}_shape" for a in self.inputs), *self.params, "p"}
         names |= {"index"} if self.variadic else {*self.shared}
         wants = tuple(inspect.signature(function).parameters)
-        unknown = [w for w in wants if w not in names]
-        if unknown:
+        if unknown := [w for w in wants if w not in names]:
             raise TypeError(f"{self.name}.{method}({name}=): unknown {unknown}; a rule may name {sorted(names)}")
         return Rule(function, wants)
 
@@ -194,8 +193,8 @@ class Primitive:
                     names.update(rule.wants if rule else ())
                 else:
                     names.update(self.inputs)  # the definition runs again on the inputs
-            for name in names & self.shared.keys():
-                names.update(self.shared[name].wants)
+            for name in reversed(self.shared):  # one may use those named before it
+                names.update(self.shared[name].wants if name in names else ())
             needs = self._needs[live] = frozenset(names)
         return needs
 
@@ -231,19 +230,20 @@ class Primitive:
         env.update({"g": gs[0]} if len(gs) == 1 else {f"g_{out}": g for out, g in zip(self.outs, gs, strict=True)})
         through = [i for i, _, _ in flows if self._argument(i) not in self.rules]
         pulled = self._through_definition(env, gs, through, create_graph) if through else {}
-        for i, _, _ in flows:
-            if i in pulled:
-                continue
+        for i in (i for i, _, _ in flows if i not in pulled):
             rule = self.rules[self._argument(i)]
             if rule is None:
                 raise NotDifferentiable(f"{self.name}: it has no gradient with respect to {self._argument(i)}.")
             if self.variadic:
                 env["index"] = i
-            for w in rule.wants:
-                if w in self.shared and w not in env:
-                    env[w] = self.shared[w].function(**{v: env[v] for v in self.shared[w].wants})
-            pulled[i] = rule.function(**{w: env[w] for w in rule.wants})
+            pulled[i] = self._apply(rule, env)
         return [pulled[i] for i, _, _ in flows]
+
+    def _apply(self, rule: Rule, env: dict[str, Any]) -> Any:
+        """The rule's value from what it names; a shared value is computed when first named."""
+        for w in (w for w in rule.wants if w not in env):
+            env[w] = self._apply(self.shared[w], env)
+        return rule.function(**{w: env[w] for w in rule.wants})
 
     def _argument(self, i: int) -> str:
         return self.inputs[0] if self.variadic else self.inputs[i]
@@ -269,8 +269,7 @@ class Primitive:
         found = autograd.backprop(
             (ys,) if len(self.outs) == 1 else ys, gs, [entry[i] for i in which], create_graph=create_graph, stop=True
         )
-        zeros = (Tensor(np.zeros_like(inputs[i].data)) for i in which)
-        return {i: g if g is not None else next(zeros) for i, g in zip(which, found, strict=True)}
+        return {i: Tensor(np.zeros_like(inputs[i].data)) if g is None else g for i, g in zip(which, found, strict=True)}
 
     def __repr__(self) -> str:
         return f"<op {self.name}({', '.join(itertools.chain(self.inputs, sorted(self.params)))})>"

@@ -183,9 +183,9 @@ class Step:
                     f"{self.name}: recorded for {self._signature}, called with {self._describe(args, kwargs)}. "
                     f"Make another step for that: tg.step({self.name}.fn)."
                 )
-            for place, value in zip(self._inputs, values):
-                if place is not None:
-                    np.copyto(place, _array(value))
+            for place, array in zip(self._inputs, map(_array, values)):
+                if place is not None and array is not None:
+                    np.copyto(place, array)
             if self.plan is None:
                 return self._record(args, kwargs, values)
             for check in self._guards:

@@ -1,6 +1,11 @@
 """Affine coupling of RealNVP (Dinh, Sohl-Dickstein, Bengio 2017, equations 7 and 8), log-determinant included.
 
 x, y, s, t and their cotangents share one shape (N, ...); a log_det has shape (N,) and counts every axis but the first.
+
+The masked kernels take what the coupling's network gave as it is, h (N, ..., 2C) beside x (N, ..., C), a scale (C,) and
+a mask of x's shape without N, 1 where x is kept:
+
+    s = scale * tanh(h[..., :C]) * (1 - mask),    t = h[..., C:] * (1 - mask)
 """
 
 from __future__ import annotations
@@ -34,3 +39,35 @@ def affine_coupling_inverse(y: Array, s: Array, t: Array) -> tuple[Spec, Spec]:
 def affine_coupling_inverse_grad(g_x: Array, g_log_det: Array, x: Array, s: Array) -> tuple[Spec, Spec, Spec]:
     """g_y = g_x * exp(-s), g_s = -g_x * x - g_log_det, g_t = -g_y; x is the output."""
     return like(x), like(x), like(x)
+
+
+@kernel("y", "log_det")
+def masked_affine_coupling(x: Array, h: Array, scale: Array, mask: Array) -> tuple[Spec, Spec]:
+    """y = x * exp(s) + t, log_det = sum of s.  16 bytes an element of x in float32."""
+    return like(x), Spec(x.shape[:1], x.dtype)
+
+
+@kernel("g_x", "g_h", "g_scale")
+def masked_affine_coupling_grad(
+    g_y: Array, g_log_det: Array, x: Array, h: Array, scale: Array, mask: Array
+) -> tuple[Spec, Spec, Spec]:
+    """With a = tanh(h[..., :C]), g_x = g_y * exp(s) and g_s = g_x * x + g_log_det:
+
+    g_h = (g_s * scale * (1 - mask) * (1 - a**2), g_y * (1 - mask)) side by side;
+    g_scale = sum of g_s * a * (1 - mask) over all axes but the last.  28 bytes an element of x in float32.
+    """
+    return like(x), like(h), like(scale)
+
+
+@kernel("x", "log_det")
+def masked_affine_coupling_inverse(y: Array, h: Array, scale: Array, mask: Array) -> tuple[Spec, Spec]:
+    """x = (y - t) * exp(-s), log_det = -(sum of s)."""
+    return like(y), Spec(y.shape[:1], y.dtype)
+
+
+@kernel("g_y", "g_h", "g_scale")
+def masked_affine_coupling_inverse_grad(
+    g_x: Array, g_log_det: Array, x: Array, h: Array, scale: Array, mask: Array
+) -> tuple[Spec, Spec, Spec]:
+    """As the gradient above with g_y = g_x * exp(-s), g_s = -g_x * x - g_log_det and g_t = -g_y; x is the output."""
+    return like(x), like(h), like(scale)

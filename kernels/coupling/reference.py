@@ -40,3 +40,44 @@ def affine_coupling_inverse_grad(
     g_y[...] = g_x * np.exp(-s)
     g_s[...] = -g_x * x - per_example(g_log_det, x)
     g_t[...] = -g_y
+
+
+def parts(h: Array, scale: Array, mask: Array) -> tuple[Array, Array, Array]:
+    """tanh of the first half of h, and s and t."""
+    a, t = np.split(h, 2, axis=-1)
+    a = np.tanh(a)
+    return a, scale * a * (1 - mask), t * (1 - mask)
+
+
+def through_network(a: Array, g_s: Array, g_t: Array, scale: Array, mask: Array, g_h: Array, g_scale: Array) -> None:
+    """From the cotangents of s and t to those of h and scale."""
+    g_h[...] = np.concatenate([g_s * scale * (1 - mask) * (1 - a**2), g_t * (1 - mask)], axis=-1)
+    g_scale[:] = (g_s * a * (1 - mask)).sum(axis=tuple(range(a.ndim - 1)), dtype=np.float64)
+
+
+def masked_affine_coupling(x: Array, h: Array, scale: Array, mask: Array, y: Array, log_det: Array) -> None:
+    _, s, t = parts(h, scale, mask)
+    affine_coupling(x, s, t, y, log_det)
+
+
+def masked_affine_coupling_grad(
+    g_y: Array, g_log_det: Array, x: Array, h: Array, scale: Array, mask: Array,
+    g_x: Array, g_h: Array, g_scale: Array,
+) -> None:  # fmt: skip
+    (a, s, _), g_s = parts(h, scale, mask), np.empty_like(x)
+    affine_coupling_grad(g_y, g_log_det, x, s, g_x, g_s)
+    through_network(a, g_s, g_y, scale, mask, g_h, g_scale)
+
+
+def masked_affine_coupling_inverse(y: Array, h: Array, scale: Array, mask: Array, x: Array, log_det: Array) -> None:
+    _, s, t = parts(h, scale, mask)
+    affine_coupling_inverse(y, s, t, x, log_det)
+
+
+def masked_affine_coupling_inverse_grad(
+    g_x: Array, g_log_det: Array, x: Array, h: Array, scale: Array, mask: Array,
+    g_y: Array, g_h: Array, g_scale: Array,
+) -> None:  # fmt: skip
+    (a, s, _), g_s, g_t = parts(h, scale, mask), np.empty_like(x), np.empty_like(x)
+    affine_coupling_inverse_grad(g_x, g_log_det, x, s, g_y, g_s, g_t)
+    through_network(a, g_s, g_t, scale, mask, g_h, g_scale)

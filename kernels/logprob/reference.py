@@ -24,11 +24,6 @@ def sigmoid(x: Array) -> Array:
     return np.where(x < 0, e, 1) / (1 + e)
 
 
-def softmax(logits: Array) -> Array:
-    e = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
-
-
 def bernoulli_log_prob(x: Array, logits: Array, y: Array, *, event_ndim: int) -> None:
     y[...] = sum_events(x * logits - np.logaddexp(0, logits), event_ndim)
 
@@ -37,16 +32,19 @@ def bernoulli_log_prob_grad(g: Array, x: Array, logits: Array, g_logits: Array, 
     g_logits[...] = per_site(g, event_ndim) * (x - sigmoid(logits))
 
 
-def categorical_log_prob(labels: Array, logits: Array, y: Array, *, event_ndim: int) -> None:
+def categorical_head(labels: Array, logits: Array, y: Array, lse: Array, *, event_ndim: int) -> None:
     highest = logits.max(axis=-1)
-    normaliser = highest + np.log(np.exp(logits - highest[..., None]).sum(axis=-1))
+    lse[...] = highest + np.log(np.exp(logits - highest[..., None]).sum(axis=-1))
     chosen = np.take_along_axis(logits, labels.astype(np.int64)[..., None], axis=-1)[..., 0]
-    y[...] = sum_events(chosen - normaliser, event_ndim)
+    y[...] = sum_events(chosen - lse, event_ndim)
 
 
-def categorical_log_prob_grad(g: Array, labels: Array, logits: Array, g_logits: Array, *, event_ndim: int) -> None:
+def categorical_head_grad(
+    g_y: Array, g_lse: Array, labels: Array, logits: Array, lse: Array, g_logits: Array, *, event_ndim: int
+) -> None:
     onehot = labels[..., None] == np.arange(logits.shape[-1])
-    g_logits[...] = per_site(g, event_ndim + 1) * (onehot - softmax(logits))
+    by_y, by_lse = per_site(g_y, event_ndim + 1), g_lse[..., None]
+    g_logits[...] = by_y * onehot + (by_lse - by_y) * np.exp(logits - lse[..., None])
 
 
 def gaussian_log_prob(x: Array, mu: Array, log_var: Array, y: Array, *, event_ndim: int) -> None:

@@ -15,26 +15,35 @@ Array = Any
 
 
 @kernel("y", "mean", "var")
-def batch_norm(x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5) -> tuple[Spec, Spec, Spec]:
-    """y = (x - mean) / sqrt(var + eps) * gamma + beta, with the statistics of x.  x (..., C), gamma, beta (C,)."""
+def batch_norm(
+    x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5, slope: float = 1.0
+) -> tuple[Spec, Spec, Spec]:
+    """y = (x - mean) / sqrt(var + eps) * gamma + beta, with the statistics of x, times `slope` where that is negative.
+
+    x (..., C), gamma, beta (C,).  A slope of 1 does nothing, 0 is relu.
+    """
     return like(x), like(gamma), like(gamma)
 
 
 @kernel("g_x", "g_gamma", "g_beta")
 def batch_norm_grad(
-    g_y: Array, g_mean: Array, g_var: Array, x: Array, gamma: Array, mean: Array, var: Array, *, eps: float = 1e-5
-) -> tuple[Spec, Spec, Spec]:
-    """All cotangents of batch_norm.  With x_hat = (x - mean) / sqrt(var + eps) and M rows:
+    g_y: Array, g_mean: Array, g_var: Array, x: Array, gamma: Array, beta: Array, mean: Array, var: Array,
+    *, eps: float = 1e-5, slope: float = 1.0,
+) -> tuple[Spec, Spec, Spec]:  # fmt: skip
+    """All cotangents of batch_norm.  With x_hat = (x - mean) / sqrt(var + eps), M rows, and g = g_y, times `slope`
+    where x_hat * gamma + beta is not positive (worked out again: less traffic than reading y):
 
-    g_beta = sum of g_y;  g_gamma = sum of g_y * x_hat;
-    g_x = gamma / sqrt(var + eps) * (g_y - g_beta / M - x_hat * g_gamma / M) + (g_mean + 2 g_var (x - mean)) / M.
+    g_beta = sum of g;  g_gamma = sum of g * x_hat;
+    g_x = gamma / sqrt(var + eps) * (g - g_beta / M - x_hat * g_gamma / M) + (g_mean + 2 g_var (x - mean)) / M.
     """
     return like(x), like(gamma), like(gamma)
 
 
 @kernel("y")
-def batch_norm_eval(x: Array, gamma: Array, beta: Array, mean: Array, var: Array, *, eps: float = 1e-5) -> Spec:
-    """y = (x - mean) / sqrt(var + eps) * gamma + beta, with given statistics (C,)."""
+def batch_norm_eval(
+    x: Array, gamma: Array, beta: Array, mean: Array, var: Array, *, eps: float = 1e-5, slope: float = 1.0
+) -> Spec:
+    """batch_norm's y with given statistics (C,)."""
     return like(x)
 
 

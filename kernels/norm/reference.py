@@ -14,28 +14,39 @@ def flat(x: Array) -> Array:
     return x.reshape(x.size // max(1, x.shape[-1]), x.shape[-1]).astype(np.float64)
 
 
-def batch_norm(x: Array, gamma: Array, beta: Array, y: Array, mean: Array, var: Array, *, eps: float) -> None:
+def bent(v: Array, by: Array, slope: float) -> Array:
+    """v, times slope where `by` is not positive."""
+    return v if slope == 1 else np.where(by > 0, v, slope * v)
+
+
+def batch_norm(
+    x: Array, gamma: Array, beta: Array, y: Array, mean: Array, var: Array, *, eps: float, slope: float
+) -> None:
     rows = flat(x)
-    m, v = rows.mean(axis=0), rows.var(axis=0)
-    mean[:], var[:] = m, v
-    y[...] = ((rows - m) / np.sqrt(v + eps) * gamma + beta).reshape(y.shape)
+    mean[:], var[:] = rows.mean(axis=0), rows.var(axis=0)
+    z = (rows - rows.mean(axis=0)) / np.sqrt(rows.var(axis=0) + eps) * gamma + beta
+    y[...] = bent(z, z, slope).reshape(y.shape)
 
 
 def batch_norm_grad(
-    g_y: Array, g_mean: Array, g_var: Array, x: Array, gamma: Array, mean: Array, var: Array,
-    g_x: Array, g_gamma: Array, g_beta: Array, *, eps: float,
+    g_y: Array, g_mean: Array, g_var: Array, x: Array, gamma: Array, beta: Array, mean: Array, var: Array,
+    g_x: Array, g_gamma: Array, g_beta: Array, *, eps: float, slope: float,
 ) -> None:  # fmt: skip
-    g, centred = flat(g_y), flat(x) - mean
+    centred = flat(x) - mean
     inverse = 1 / np.sqrt(var.astype(np.float64) + eps)
-    x_hat, count = centred * inverse, max(1, len(g))
+    x_hat, count = centred * inverse, max(1, len(centred))
+    g = bent(flat(g_y), x_hat * gamma + beta, slope)
     by_beta, by_gamma = g.sum(axis=0), (g * x_hat).sum(axis=0)
     by_x = gamma * inverse * (g - by_beta / count - x_hat * by_gamma / count)
     g_x[...] = (by_x + (g_mean + 2 * g_var * centred) / count).reshape(g_x.shape)
     g_gamma[:], g_beta[:] = by_gamma, by_beta
 
 
-def batch_norm_eval(x: Array, gamma: Array, beta: Array, mean: Array, var: Array, y: Array, *, eps: float) -> None:
-    y[...] = (x - mean) / np.sqrt(var + eps) * gamma + beta
+def batch_norm_eval(
+    x: Array, gamma: Array, beta: Array, mean: Array, var: Array, y: Array, *, eps: float, slope: float
+) -> None:
+    z = (x - mean) / np.sqrt(var + eps) * gamma + beta
+    y[...] = bent(z, z, slope)
 
 
 def running_statistics(

@@ -165,19 +165,18 @@ def _convolutional(
     generator: list[nn.Module] = [
         nn.Linear(latent, math.prod(small), key=key_g.fold_in("first")),
         nn.Reshape(*small),
-        nn.BatchNorm(small[-1]),
-        nn.ReLU(),
+        nn.BatchNorm(small[-1], activation="relu"),
     ]
     outward = [*reversed(widths[:-1]), channels]
     for i, (c, o) in enumerate(zip([widths[-1], *outward], outward)):
         last = i == halvings - 1
         generator.append(nn.ConvTranspose2d(c, o, 4, stride=2, padding=1, bias=last, key=key_g.fold_in(i)))
-        generator += [nn.Tanh()] if last and bounded else [] if last else [nn.BatchNorm(o), nn.ReLU()]
+        generator += [nn.Tanh()] if last and bounded else [] if last else [nn.BatchNorm(o, activation="relu")]
     discriminator: list[nn.Module] = []
     for i, (c, o) in enumerate(zip([channels, *widths], widths)):
         first = i == 0  # DCGAN: no batch normalisation where the image comes in
         discriminator.append(nn.Conv2d(c, o, 4, stride=2, padding=1, bias=first, key=key_d.fold_in(i)))
-        discriminator += [nn.LeakyReLU(0.2)] if first else [nn.BatchNorm(o), nn.LeakyReLU(0.2)]
+        discriminator += [nn.LeakyReLU(0.2) if first else nn.BatchNorm(o, activation="leaky_relu", slope=0.2)]
     discriminator += [nn.Flatten(), nn.Linear(math.prod(small), 1, key=key_d.fold_in("last"))]
     made = nn.Sequential(*generator), nn.Sequential(*discriminator)
     for net, k in zip(made, (key_g, key_d)):

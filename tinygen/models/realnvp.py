@@ -35,19 +35,13 @@ class Coupling(nn.Module):
         self.scale = nn.Parameter(np.ones(mask.shape[-1:], np.float32))
         self.network = network
 
-    def _scale_and_shift(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """s and t, zero where b keeps x; x may be the input or the output, for they agree there."""
-        s, t = ops.split(self.network(x * self.mask), sections=2, axis=-1)
-        moved = 1 - self.mask
-        return ops.tanh(s) * (self.scale * moved), t * moved
-
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x -> (y, log|det dy/dx| (N,))."""
-        return ops.affine_coupling(x, *self._scale_and_shift(x))
+        return ops.masked_affine_coupling(x, self.network(x * self.mask), self.scale, self.mask)
 
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """y -> (x, log|det dx/dy| (N,))."""
-        return ops.affine_coupling_inverse(y, *self._scale_and_shift(y))
+        """y -> (x, log|det dx/dy| (N,)); the network sees what it saw before, for y and x agree where b keeps them."""
+        return ops.masked_affine_coupling_inverse(y, self.network(y * self.mask), self.scale, self.mask)
 
 
 class Residual(nn.Module):

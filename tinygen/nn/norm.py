@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from .. import ops
+from ..errors import ArgumentError
 from ..random import Key
+from ..step import static
 from ..tensor import Tensor
 from . import init
 from .module import Buffer, Module, Parameter
@@ -15,20 +17,33 @@ class BatchNorm(Module):
     """Batch normalisation (Ioffe & Szegedy 2015) of (..., features) over all axes but the last.
 
     In training the batch's mean and biased variance normalise, and the running mean and unbiased variance move towards
-    them by `momentum` (PyTorch's convention); in evaluation the running ones normalise.
+    them by `momentum` (PyTorch's convention); in evaluation the running ones normalise.  `activation` is "relu" or
+    "leaky_relu" with this slope, in the same pass over memory.
     """
 
-    def __init__(self, features: int, *, eps: float = 1e-5, momentum: float = 0.1):
+    def __init__(
+        self,
+        features: int,
+        *,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        activation: str | None = None,
+        slope: float = 0.01,
+    ):
+        if activation not in (None, "relu", "leaky_relu"):
+            raise ArgumentError(f"BatchNorm: activation must be 'relu', 'leaky_relu' or None, got {activation!r}.")
         self.weight = Parameter(init.ones((features,)))
         self.bias = Parameter(init.zeros((features,)))
         self.running_mean = Buffer(init.zeros((features,)))
         self.running_var = Buffer(init.ones((features,)))
         self.eps, self.momentum = eps, momentum
+        self.slope = {None: 1.0, "relu": 0.0, "leaky_relu": slope}[activation]  # what negative values are multiplied by
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return ops.batch_norm_eval(x, self.weight, self.bias, self.running_mean, self.running_var, eps=self.eps)
-        y, mean, var = ops.batch_norm(x, self.weight, self.bias, eps=self.eps)
+        if not static("BatchNorm's training mode", lambda: self.training):
+            given = self.weight, self.bias, self.running_mean, self.running_var
+            return ops.batch_norm_eval(x, *given, eps=self.eps, slope=self.slope)
+        y, mean, var = ops.batch_norm(x, self.weight, self.bias, eps=self.eps, slope=self.slope)
         ops.update_running_statistics(
             self.running_mean, self.running_var, mean, var, momentum=self.momentum, rows=x.size // x.shape[-1]
         )

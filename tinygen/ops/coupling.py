@@ -5,9 +5,9 @@ from __future__ import annotations
 from .. import kernels
 from ..errors import ShapeError, check, shown
 from ..primitive import primitive
-from .elementwise import exp
+from .elementwise import exp, tanh
 from .reduce import sum as sum_over
-from .shape import reshape
+from .shape import concat, reshape, split
 
 
 def _check(op, **named):
@@ -88,3 +88,95 @@ def _(g_x, g_log_det, x, s):
 
 affine_coupling_inverse.share(all=lambda g_x, g_log_det, x, s: affine_coupling_inverse_grad(g_x, g_log_det, x, s))
 affine_coupling_inverse.defvjp(y=lambda all: all[0], s=lambda all: all[1], t=lambda all: all[2])
+
+
+# -- with the network's output, scale and mask ------------------------------------------------------------------------
+
+
+def _check_masked(op, **named):
+    (_, x), (_, h), (_, scale), (_, mask) = named.items()
+    if x.ndim < 2 or (h.shape, scale.shape, mask.shape) != (
+        (*x.shape[:-1], 2 * x.shape[-1]),
+        x.shape[-1:],
+        x.shape[1:],
+    ):
+        expected = "(N, ..., C) goes with h (N, ..., 2C), scale (C,) and mask (..., C)"
+        raise ShapeError(f"{op}: the shapes do not fit ({shown(*named.items())}). {next(iter(named))} {expected}.")
+
+
+def _scale_and_shift(h, scale, mask):
+    raw, t = split(h, sections=2, axis=-1)
+    return tanh(raw) * (scale * (1 - mask)), t * (1 - mask)
+
+
+def _through_network(g_s, g_t, h, scale, mask):
+    """From the cotangents of s and t to those of h and scale."""
+    a, moved = tanh(split(h, sections=2, axis=-1)[0]), 1 - mask
+    g_h = concat(g_s * (scale * moved) * (1 - a * a), g_t * moved, axis=-1)
+    return g_h, sum_over(g_s * a * moved, axis=tuple(range(a.ndim - 1)))
+
+
+@primitive(outs=("y", "log_det"))
+def masked_affine_coupling(x, h, scale, mask):
+    """affine_coupling with s = scale * tanh(h[..., :C]) * (1 - mask) and t = h[..., C:] * (1 - mask).
+
+    x (N, ..., C), h (N, ..., 2C) as the coupling's network gave it, scale (C,), mask (..., C) with 1 where x is kept
+    -> y (N, ..., C), log_det (N,) in nats.  RealNVP's layer as it is used: equation 9 with the scale of section 4.1.
+    Raises ShapeError.
+    """
+    _check_masked("masked_affine_coupling", x=x, h=h, scale=scale, mask=mask)
+    return kernels.coupling.masked_affine_coupling(x, h, scale, mask)
+
+
+@masked_affine_coupling.definition
+def _(x, h, scale, mask):
+    return affine_coupling(x, *_scale_and_shift(h, scale, mask))
+
+
+@primitive(outs=("g_x", "g_h", "g_scale"))
+def masked_affine_coupling_grad(g_y, g_log_det, x, h, scale, mask):
+    """Cotangents of x, h and scale in masked_affine_coupling, in one pass; shapes as there."""
+    return kernels.coupling.masked_affine_coupling_grad(g_y, g_log_det, x, h, scale, mask)
+
+
+@masked_affine_coupling_grad.definition
+def _(g_y, g_log_det, x, h, scale, mask):
+    g_x, g_s = affine_coupling_grad(g_y, g_log_det, x, _scale_and_shift(h, scale, mask)[0])
+    return g_x, *_through_network(g_s, g_y, h, scale, mask)
+
+
+masked_affine_coupling.share(
+    all=lambda g_y, g_log_det, x, h, scale, mask: masked_affine_coupling_grad(g_y, g_log_det, x, h, scale, mask)
+)
+masked_affine_coupling.defvjp(x=lambda all: all[0], h=lambda all: all[1], scale=lambda all: all[2])
+
+
+@primitive(outs=("x", "log_det"))
+def masked_affine_coupling_inverse(y, h, scale, mask):
+    """Undoes masked_affine_coupling, given the same h: y (N, ..., C) -> x, and log_det = log |det dx/dy| (N,), nats."""
+    _check_masked("masked_affine_coupling_inverse", y=y, h=h, scale=scale, mask=mask)
+    return kernels.coupling.masked_affine_coupling_inverse(y, h, scale, mask)
+
+
+@masked_affine_coupling_inverse.definition
+def _(y, h, scale, mask):
+    return affine_coupling_inverse(y, *_scale_and_shift(h, scale, mask))
+
+
+@primitive(outs=("g_y", "g_h", "g_scale"))
+def masked_affine_coupling_inverse_grad(g_x, g_log_det, x, h, scale, mask):
+    """Cotangents of y, h and scale in masked_affine_coupling_inverse, from its output x."""
+    return kernels.coupling.masked_affine_coupling_inverse_grad(g_x, g_log_det, x, h, scale, mask)
+
+
+@masked_affine_coupling_inverse_grad.definition
+def _(g_x, g_log_det, x, h, scale, mask):
+    s, _ = _scale_and_shift(h, scale, mask)
+    g_y, g_s, g_t = affine_coupling_inverse_grad(g_x, g_log_det, x, s)
+    return g_y, *_through_network(g_s, g_t, h, scale, mask)
+
+
+masked_affine_coupling_inverse.share(
+    all=lambda g_x, g_log_det, x, h, scale, mask: masked_affine_coupling_inverse_grad(g_x, g_log_det, x, h, scale, mask)
+)
+masked_affine_coupling_inverse.defvjp(y=lambda all: all[0], h=lambda all: all[1], scale=lambda all: all[2])

@@ -13,8 +13,9 @@ import numpy as np
 from .. import kernels
 from ..errors import ArgumentError, DTypeError, ShapeError, check, shown
 from ..primitive import primitive
+from ..tensor import Tensor
 from .elementwise import cast, equal, exp, expm1, sigmoid, softplus
-from .reduce import log_softmax, softmax
+from .reduce import log_softmax, logsumexp
 from .reduce import sum as sum_over
 from .shape import expand_dims, reshape
 
@@ -82,12 +83,11 @@ bernoulli_log_prob.defvjp(
 # -- categorical ------------------------------------------------------------------------------------------------------
 
 
-@primitive
-def categorical_log_prob(labels, logits, *, event_ndim=0):
-    """log p(label) = logits[label] - logsumexp(logits), summed over the event.
+@primitive(outs=("log_prob", "lse"))
+def categorical_head(labels, logits, *, event_ndim=0):
+    """categorical_log_prob, and lse = logsumexp(logits) of every site, from which its gradient takes one pass.
 
-    labels (*batch, *event) integers in [0, K), logits (*batch, *event, K) -> (*batch,) in nats.  Probabilities are
-    never stored.  Raises ShapeError, DTypeError for labels that are no integers, ArgumentError for one out of range.
+    labels (*batch, *event) integers in [0, K), logits (*batch, *event, K) -> (*batch,) in nats, (*batch, *event).
     """
     name = "categorical_log_prob"
     check(labels.dtype.kind in "iu", DTypeError, f"{name}: labels are {labels.dtype}. Pass integers.")
@@ -102,34 +102,50 @@ def categorical_log_prob(labels, logits, *, event_ndim=0):
             f"{name}: labels run from {labels.min()} to {labels.max()}, logits have {logits.shape[-1]} categories. "
             f"Labels must be in [0, {logits.shape[-1]})."
         )
-    return kernels.logprob.categorical_log_prob(labels, logits, event_ndim=event_ndim)
+    return kernels.logprob.categorical_head(labels, logits, event_ndim=event_ndim)
 
 
 def _onehot(labels, logits):
     return cast(equal(expand_dims(labels, axis=-1), np.arange(logits.shape[-1])), dtype=str(logits.dtype))
 
 
-@categorical_log_prob.definition
+@categorical_head.definition
 def _(labels, logits, *, event_ndim):
     chosen = sum_over(_onehot(labels, logits) * log_softmax(logits, axis=-1), axis=-1)
-    return _sum_events(chosen, event_ndim)
+    return _sum_events(chosen, event_ndim), logsumexp(logits, axis=-1)
 
 
 @primitive
-def categorical_log_prob_grad(g_y, labels, logits, *, event_ndim=0):
-    """Cotangent of the logits in categorical_log_prob: g_y * (onehot(labels) - softmax(logits)), g_y (*batch,)."""
-    return kernels.logprob.categorical_log_prob_grad(g_y, labels, logits, event_ndim=event_ndim)
+def categorical_head_grad(g_y, g_lse, labels, logits, lse, *, event_ndim=0):
+    """Cotangent of the logits in categorical_head: g_y * (onehot(labels) - p) + g_lse * p with p = exp(logits - lse).
+
+    g_y (*batch,), g_lse and lse (*batch, *event).  The probabilities p are never stored.
+    """
+    return kernels.logprob.categorical_head_grad(g_y, g_lse, labels, logits, lse, event_ndim=event_ndim)
 
 
-@categorical_log_prob_grad.definition
-def _(g_y, labels, logits, *, event_ndim):
-    return _per_site(g_y, event_ndim + 1) * (_onehot(labels, logits) - softmax(logits, axis=-1))
+@categorical_head_grad.definition
+def _(g_y, g_lse, labels, logits, lse, *, event_ndim):
+    by_y, p = _per_site(g_y, event_ndim + 1), exp(logits - expand_dims(lse, axis=-1))
+    return by_y * (_onehot(labels, logits) - p) + expand_dims(g_lse, axis=-1) * p
 
 
-categorical_log_prob_grad.defvjp(labels=None)
-categorical_log_prob.defvjp(
-    labels=None, logits=lambda g, labels, logits, p: categorical_log_prob_grad(g, labels, logits, **p)
+categorical_head_grad.defvjp(labels=None)
+categorical_head.defvjp(
+    labels=None,
+    logits=lambda g_log_prob, g_lse, labels, logits, lse, p: categorical_head_grad(
+        g_log_prob, g_lse, labels, logits, lse, **p
+    ),
 )
+
+
+def categorical_log_prob(labels: Tensor, logits: Tensor, *, event_ndim: int = 0) -> Tensor:
+    """log p(label) = logits[label] - logsumexp(logits), summed over the event.
+
+    labels (*batch, *event) integers in [0, K), logits (*batch, *event, K) -> (*batch,) in nats.  Probabilities are
+    never stored.  Raises ShapeError, DTypeError for labels that are no integers, ArgumentError for one out of range.
+    """
+    return categorical_head(labels, logits, event_ndim=event_ndim)[0]
 
 
 # -- Gaussian ---------------------------------------------------------------------------------------------------------

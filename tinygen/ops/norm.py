@@ -5,8 +5,9 @@ from __future__ import annotations
 from .. import kernels
 from ..errors import ArgumentError, InPlaceError, ShapeError, check, shape_text, shown
 from ..primitive import primitive
+from ..step import replayed
 from ..tensor import Tensor
-from .elementwise import sqrt
+from .elementwise import leaky_relu, leaky_relu_grad, sqrt
 from .reduce import mean as mean_over
 from .reduce import sum as sum_over
 from .reduce import var as var_over
@@ -26,6 +27,11 @@ def _check_rows(op, x):
         raise ShapeError(f"{op}: x {shape_text(x.shape)} is empty and has no statistics.")
 
 
+def _check_not_negative(op, **params):
+    for name, value in params.items():
+        check(value >= 0, ArgumentError, f"{op}: {name} is {value}. Pass a number >= 0.")
+
+
 def _rows(x):
     """The axes that are not the last."""
     return tuple(range(x.ndim - 1))
@@ -43,57 +49,62 @@ def _sum_rows(x):
 
 
 @primitive(outs=("y", "mean", "var"))
-def batch_norm(x, gamma, beta, *, eps=1e-5):
-    """y = (x - mean) / sqrt(var + eps) * gamma + beta, statistics of x over all axes but the last.
+def batch_norm(x, gamma, beta, *, eps=1e-5, slope=1.0):
+    """y = leaky_relu((x - mean) / sqrt(var + eps) * gamma + beta), statistics of x over all axes but the last.
 
     x (..., C), gamma, beta (C,) -> y (..., C), mean (C,), var (C,), the biased variance that y uses.  All three
-    outputs are differentiable.  Ioffe and Szegedy 2015, algorithm 1.  Raises ShapeError, also for an empty x.
+    outputs are differentiable.  A slope of 1 leaves y as it is, 0 makes it relu; the activation costs no pass over
+    memory.  Ioffe and Szegedy 2015, algorithm 1.  Raises ShapeError, also for an empty x; ArgumentError.
     """
     _check_channels("batch_norm", x, gamma=gamma, beta=beta)
     _check_rows("batch_norm", x)
-    check(eps >= 0, ArgumentError, f"batch_norm: eps is {eps}. Pass a number >= 0.")
-    return kernels.norm.batch_norm(x, gamma, beta, eps=eps)
+    _check_not_negative("batch_norm", eps=eps, slope=slope)
+    return kernels.norm.batch_norm(x, gamma, beta, eps=eps, slope=slope)
 
 
 @batch_norm.definition
-def _(x, gamma, beta, *, eps):
+def _(x, gamma, beta, *, eps, slope):
     mean = _mean_rows(x)
     var = _mean_rows((x - mean) ** 2)
-    return (x - mean) / sqrt(var + eps) * gamma + beta, mean, var
+    return leaky_relu((x - mean) / sqrt(var + eps) * gamma + beta, slope=slope), mean, var
 
 
 @primitive(outs=("g_x", "g_gamma", "g_beta"))
-def batch_norm_grad(g_y, g_mean, g_var, x, gamma, mean, var, *, eps=1e-5):
+def batch_norm_grad(g_y, g_mean, g_var, x, gamma, beta, mean, var, *, eps=1e-5, slope=1.0):
     """Cotangents of x, gamma and beta in batch_norm, from those of its outputs; mean and var are its outputs."""
-    return kernels.norm.batch_norm_grad(g_y, g_mean, g_var, x, gamma, mean, var, eps=eps)
+    return kernels.norm.batch_norm_grad(g_y, g_mean, g_var, x, gamma, beta, mean, var, eps=eps, slope=slope)
 
 
 @batch_norm_grad.definition
-def _(g_y, g_mean, g_var, x, gamma, mean, var, *, eps):
+def _(g_y, g_mean, g_var, x, gamma, beta, mean, var, *, eps, slope):
     count = x.size // x.shape[-1]
     centred, deviation = x - mean, sqrt(var + eps)
     x_hat = centred / deviation
+    g_y = leaky_relu_grad(g_y, (x_hat * gamma + beta).detach(), slope=slope)
     g_beta, g_gamma = _sum_rows(g_y), _sum_rows(g_y * x_hat)
     g_x = gamma / deviation * (g_y - g_beta / count - x_hat * g_gamma / count)
     return g_x + (g_mean + 2.0 * g_var * centred) / count, g_gamma, g_beta
 
 
 batch_norm.share(
-    all=lambda g_y, g_mean, g_var, x, gamma, mean, var, p: batch_norm_grad(g_y, g_mean, g_var, x, gamma, mean, var, **p)
+    all=lambda g_y, g_mean, g_var, x, gamma, beta, mean, var, p: batch_norm_grad(
+        g_y, g_mean, g_var, x, gamma, beta, mean, var, **p
+    )
 )
 batch_norm.defvjp(x=lambda all: all[0], gamma=lambda all: all[1], beta=lambda all: all[2])
 
 
 @primitive
-def batch_norm_eval(x, gamma, beta, mean, var, *, eps=1e-5):
-    """y = (x - mean) / sqrt(var + eps) * gamma + beta, statistics given.  x (..., C), the others (C,) -> (..., C)."""
+def batch_norm_eval(x, gamma, beta, mean, var, *, eps=1e-5, slope=1.0):
+    """batch_norm's y with statistics given, biased or not.  x (..., C), the others (C,) -> (..., C)."""
     _check_channels("batch_norm_eval", x, gamma=gamma, beta=beta, mean=mean, var=var)
-    return kernels.norm.batch_norm_eval(x, gamma, beta, mean, var, eps=eps)
+    _check_not_negative("batch_norm_eval", eps=eps, slope=slope)
+    return kernels.norm.batch_norm_eval(x, gamma, beta, mean, var, eps=eps, slope=slope)
 
 
 @batch_norm_eval.definition
-def _(x, gamma, beta, mean, var, *, eps):
-    return (x - mean) / sqrt(var + eps) * gamma + beta
+def _(x, gamma, beta, mean, var, *, eps, slope):
+    return leaky_relu((x - mean) / sqrt(var + eps) * gamma + beta, slope=slope)
 
 
 def update_running_statistics(
@@ -115,7 +126,7 @@ def update_running_statistics(
     arrays = running_mean.data, running_var.data
     kernels.norm.running_statistics(*arrays, mean.data, var.data, momentum=momentum, rows=rows, out=arrays)
     for r in running:
-        r.bump()
+        replayed(r.bump)
 
 
 # -- layer ------------------------------------------------------------------------------------------------------------

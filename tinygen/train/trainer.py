@@ -144,7 +144,8 @@ class Trainer:
         try:
             figures = self._update(x, key=key)
         except kernels.optim.NotFinite as error:
-            self._explain(*error.args, x, key)
+            name, value = error.args
+            self._explain(name, value, x, key)
         for name, value in figures.items():
             self.progress.sums[name] = self.progress.sums.get(name, 0.0) + value.item()
         self.progress.step += 1
@@ -153,7 +154,7 @@ class Trainer:
     def _updates(self, x: Array, *, key: Key) -> dict[str, Tensor]:
         """One update of every optimizer and average; what a step is.  Returns each loss, and the norm of its gradient
         before any clipping.  Raises NotFinite before an update with what is not finite."""
-        figures = {}
+        figures: dict[str, Tensor] = {}
         for name, objective in self.objectives.items():
             loss = objective.loss(x, key=key.fold_in(name))
             grads = grad(loss, objective.parameters)

@@ -252,6 +252,25 @@ case(
     torch=_torch_weight_grad,
     bench=[(((16, 28, 28, 64), (16, 28, 28, 64)), {"k": 3, "pad": 1, "mask": "B"})],
 )
+
+
+def _torch_weight_bias_grad(torch, x, g, **how):
+    return _torch_weight_grad(torch, x, g, **how), g.sum((0, 1, 2))
+
+
+case(
+    ops.conv2d_weight_bias_grad,
+    lambda d: d.choice(_weight_grad, _causal_weight_grad)(d),
+    torch=_torch_weight_bias_grad,
+    orders=3,
+    errors=[
+        error(
+            lambda d: ((d.normal(1, 5, 5, 3), d.normal(2, 3, 3, 4)), {"k": 3}), ShapeError, "x has 1 images, g_y has 2"
+        ),
+        error(lambda d: ((d.normal(1, 5, 5, 3), d.normal(1, 4, 3, 4)), {"k": 3}), ShapeError, "g_y has 4x3"),
+    ],
+    bench=[(((16, 28, 28, 64), (16, 28, 28, 64)), {"k": 3, "pad": 1, "mask": "B"})],
+)
 case(
     ops.conv2d_bias_act,
     _smooth,

@@ -80,3 +80,62 @@ case(
         -g_x * torch.exp(-s),
     ),
 )
+
+
+# -- with the network's output, scale and mask ------------------------------------------------------------------------
+
+
+def _masked(d, gradient=False):
+    shape = d.choice((2, 3), (3, 2, 2), (2, 2, 2, 3), (d.size(0, 3), d.size(0, 3)), (d.size(1, 3), 1, d.size(1, 9)))
+    arrays = [d.normal(*shape), d.normal(*shape[:-1], 2 * shape[-1]), d.normal(shape[-1]), d.binary(*shape[1:])]
+    return ([d.normal(*shape), d.normal(*shape[:1]), *arrays] if gradient else arrays), {}
+
+
+def _torch_parts(torch, h, scale, mask):
+    raw, t = h.chunk(2, -1)
+    return torch.tanh(raw), scale * torch.tanh(raw) * (1 - mask), t * (1 - mask)
+
+
+def _torch_masked(torch, x, h, scale, mask):
+    return _forward(torch, x, *_torch_parts(torch, h, scale, mask)[1:])
+
+
+def _torch_masked_inverse(torch, y, h, scale, mask):
+    return _inverse(torch, y, *_torch_parts(torch, h, scale, mask)[1:])
+
+
+def _torch_through_network(torch, g_s, g_t, h, scale, mask):
+    a, _, _ = _torch_parts(torch, h, scale, mask)
+    g_h = torch.cat([g_s * scale * (1 - mask) * (1 - a * a), g_t * (1 - mask)], -1)
+    return g_h, (g_s * a * (1 - mask)).reshape(-1, len(scale)).sum(0)
+
+
+def _torch_masked_grad(torch, g_y, g_log_det, x, h, scale, mask):
+    g_x = g_y * torch.exp(_torch_parts(torch, h, scale, mask)[1])
+    return g_x, *_torch_through_network(torch, g_x * x + _lift(torch, g_log_det, x), g_y, h, scale, mask)
+
+
+def _torch_masked_inverse_grad(torch, g_x, g_log_det, x, h, scale, mask):
+    g_y = g_x * torch.exp(-_torch_parts(torch, h, scale, mask)[1])
+    return g_y, *_torch_through_network(torch, -g_x * x - _lift(torch, g_log_det, x), -g_y, h, scale, mask)
+
+
+def _refused(*shapes):
+    return error(lambda d: (tuple(d.normal(*shape) for shape in shapes), {}), ShapeError, "the shapes do not fit")
+
+
+_REFUSED = [
+    _refused((2, 3), (2, 3), (3,), (3,)),
+    _refused((2, 3), (2, 6), (2,), (3,)),
+    _refused((2, 3), (2, 6), (3,), (2, 3)),
+    _refused((2,), (4,), (2,), ()),
+]
+_MASKED_MODEL: list[Any] = [
+    (((256, 64), (256, 128), (64,), (64,)), {}),
+    (((64, 32, 32, 3), (64, 32, 32, 6), (3,), (32, 32, 3)), {}),
+]
+
+case(ops.masked_affine_coupling, _masked, torch=_torch_masked, errors=_REFUSED, bench=_MASKED_MODEL)
+case(ops.masked_affine_coupling_inverse, _masked, torch=_torch_masked_inverse, errors=_REFUSED, bench=_MASKED_MODEL)
+case(ops.masked_affine_coupling_grad, lambda d: _masked(d, gradient=True), torch=_torch_masked_grad)
+case(ops.masked_affine_coupling_inverse_grad, lambda d: _masked(d, gradient=True), torch=_torch_masked_inverse_grad)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ... import ops
 from ...errors import ArgumentError, DTypeError, ShapeError
 from ..registry import case, error
@@ -79,11 +81,16 @@ case(
 # -- categorical ------------------------------------------------------------------------------------------------------
 
 
-def _labels_and_logits(d, gradient=False):
+def _labels_and_logits(d):
     shape, params = _layout(d)
     categories = d.choice(3, 1, 2, 17, 256)
-    arrays = [d.integers(*shape, high=categories), d.normal(*shape, categories)]
-    return ([d.normal(*_batch(shape, params)), *arrays] if gradient else arrays), params
+    return [d.integers(*shape, high=categories), d.normal(*shape, categories)], params
+
+
+def _categorical_gradient(d):
+    (labels, logits), params = _labels_and_logits(d)
+    g_y, g_lse = d.normal(*_batch(labels.shape, params)), d.normal(*labels.shape)
+    return [g_y, g_lse, labels, logits, np.log(np.exp(logits).sum(-1))], params
 
 
 def _torch_categorical(torch, labels, logits, *, event_ndim):
@@ -91,9 +98,9 @@ def _torch_categorical(torch, labels, logits, *, event_ndim):
     return _events(chosen, event_ndim)
 
 
-def _torch_categorical_grad(torch, g_y, labels, logits, *, event_ndim):
-    onehot = torch.nn.functional.one_hot(labels, logits.shape[-1])
-    return _lift(g_y, event_ndim + 1) * (onehot - torch.softmax(logits, -1))
+def _torch_categorical_grad(torch, g_y, g_lse, labels, logits, lse, *, event_ndim):
+    onehot, p = torch.nn.functional.one_hot(labels, logits.shape[-1]), torch.exp(logits - lse[..., None])
+    return _lift(g_y, event_ndim + 1) * (onehot - p) + g_lse[..., None] * p
 
 
 case(
@@ -110,7 +117,15 @@ case(
         ),
     ],
 )
-case(ops.categorical_log_prob_grad, lambda d: _labels_and_logits(d, gradient=True), torch=_torch_categorical_grad)
+case(
+    ops.categorical_head,
+    _labels_and_logits,
+    torch=lambda torch, labels, logits, **p: (
+        _torch_categorical(torch, labels, logits, **p),
+        torch.logsumexp(logits, -1),
+    ),
+)
+case(ops.categorical_head_grad, _categorical_gradient, torch=_torch_categorical_grad)
 
 
 # -- Gaussian ---------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ... import kernels
 from ...errors import ArgumentError, DTypeError, ShapeError
-from ...ops.matmul import linear, matmul
+from ...ops.matmul import linear, linear_weight_grad, matmul
 from ...tensor import Tensor
 from ..registry import case, error
 
@@ -104,6 +104,26 @@ case(
 )
 
 case(linear, _kinked, name="kinked", torch=_torch_linear)
+
+
+def _gradients(d):
+    m, i, o = d.choice(d.size(0, 17), 1024 + d.size(0, 9)), d.size(0, 20), d.size(0, 40)
+    return (d.normal(m, i), d.normal(m, o)), {}
+
+
+case(
+    linear_weight_grad,
+    _gradients,
+    torch=lambda torch, x, g: (x.T @ g, g.sum(0)),
+    orders=3,
+    tolerance=10.0,
+    errors=[
+        error(lambda d: ((d.normal(2, 3), d.normal(4, 5)), {}), ShapeError, "Pass x \\(M, I\\)"),
+        error(lambda d: ((d.normal(3), d.normal(3, 5)), {}), ShapeError, "Pass x \\(M, I\\)"),
+        error(lambda d: ((d.integers(2, 3, high=4), d.normal(2, 5)), {}), DTypeError, "x is int64"),
+    ],
+    bench=[(((128, 784), (128, 500)), {}), (((256, 128), (256, 128)), {})],
+)
 
 
 # -- with steps in the epilogue: no op, but what a recorded step launches ----------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ... import ops
 from ...errors import ArgumentError, ShapeError
 from ..registry import case, error
@@ -26,26 +28,49 @@ def _wrong_channels(*vectors):
 # -- batch ------------------------------------------------------------------------------------------------------------
 
 
+def _options(d):
+    return {"eps": d.choice(1e-5, 0.1), "slope": d.choice(1.0, 0.0, 0.2)}
+
+
+def _affine(d, x, mean, var, eps):
+    """gamma and beta (C,) that keep the kink of an activation in the widest gap of each channel."""
+    gamma = d.positive(x.shape[-1]) * (2 * d.binary(x.shape[-1]) - 1)
+    x_hat = np.sort(((x - mean) / np.sqrt(var + eps)).reshape(-1, x.shape[-1]), axis=0)
+    widest = np.diff(x_hat, axis=0).argmax(axis=0)[None]
+    ends = np.take_along_axis(x_hat, widest, 0) + np.take_along_axis(x_hat, widest + 1, 0)
+    return gamma, -gamma * ends[0] / 2
+
+
 def _batch(d):
-    shape = _shape(d)
-    return (d.distinct(*shape), d.normal(shape[-1]), d.normal(shape[-1])), {"eps": d.choice(1e-5, 0.1)}
+    x, options = d.distinct(*_shape(d)), _options(d)
+    return (x, *_affine(d, x, x.mean(_rows(x)), x.var(_rows(x)), options["eps"])), options
 
 
-def _torch_batch_norm(torch, x, gamma, beta, *, eps):
+def _batch_given(d):
+    """With statistics of their own."""
+    x, options = d.distinct(*_shape(d)), _options(d)
+    mean, var = d.normal(x.shape[-1]), d.positive(x.shape[-1])
+    return (x, *_affine(d, x, mean, var, options["eps"]), mean, var), options
+
+
+def _bent(torch, y, slope):
+    return torch.nn.functional.leaky_relu(y, slope)
+
+
+def _torch_batch_norm(torch, x, gamma, beta, *, eps, slope):
     mean, var = x.mean(_rows(x)), x.var(_rows(x), correction=0)
-    return _normalised(torch, x, gamma, beta, mean, var, eps), mean, var
+    return _bent(torch, _normalised(torch, x, gamma, beta, mean, var, eps), slope), mean, var
 
 
 def _batch_grad(d):
-    shape = _shape(d)
-    c = shape[-1]
-    arrays = d.normal(*shape), d.normal(c), d.normal(c), d.normal(*shape), d.normal(c), d.normal(c), d.positive(c)
-    return arrays, {"eps": d.choice(1e-5, 0.1)}
+    (x, *vectors), options = _batch_given(d)
+    return (d.normal(*x.shape), d.normal(x.shape[-1]), d.normal(x.shape[-1]), x, *vectors), options
 
 
-def _torch_batch_norm_grad(torch, g_y, g_mean, g_var, x, gamma, mean, var, *, eps):
+def _torch_batch_norm_grad(torch, g_y, g_mean, g_var, x, gamma, beta, mean, var, *, eps, slope):
     count = x.numel() // x.shape[-1]
     x_hat = (x - mean) / torch.sqrt(var + eps)
+    g_y = torch.where(x_hat * gamma + beta > 0, g_y, slope * g_y)
     g_beta, g_gamma = g_y.sum(_rows(x)), (g_y * x_hat).sum(_rows(x))
     g_x = gamma / torch.sqrt(var + eps) * (g_y - g_beta / count - x_hat * g_gamma / count)
     return g_x + (g_mean + 2 * g_var * (x - mean)) / count, g_gamma, g_beta
@@ -59,18 +84,20 @@ case(
         error(_wrong_channels(3, 4), ShapeError, "beta has shape"),
         error(lambda d: ((d.normal(0, 3), d.normal(3), d.normal(3)), {}), ShapeError, "is empty"),
         error(lambda d: ((d.normal(2, 3), d.normal(3), d.normal(3)), {"eps": -1.0}), ArgumentError, "eps is -1"),
+        error(lambda d: ((d.normal(2, 3), d.normal(3), d.normal(3)), {"slope": -1.0}), ArgumentError, "slope is -1"),
     ],
-    bench=[(((256, 64), (64,), (64,)), {}), (((64, 16, 16, 128), (128,), (128,)), {})],
+    bench=[
+        (((256, 64), (64,), (64,)), {}),
+        (((64, 16, 16, 128), (128,), (128,)), {}),
+        (((64, 16, 16, 128), (128,), (128,)), {"slope": 0.2}),
+    ],
     tolerance=10.0,
 )
 case(ops.batch_norm_grad, _batch_grad, torch=_torch_batch_norm_grad, tolerance=10.0)
 case(
     ops.batch_norm_eval,
-    lambda d: (
-        (d.normal(*(shape := _shape(d))), *[d.normal(shape[-1]) for _ in range(3)], d.positive(shape[-1])),
-        {"eps": d.choice(1e-5, 0.1)},
-    ),
-    torch=lambda torch, x, gamma, beta, mean, var, eps: _normalised(torch, x, gamma, beta, mean, var, eps),
+    _batch_given,
+    torch=lambda torch, *arrays, eps, slope: _bent(torch, _normalised(torch, *arrays, eps=eps), slope),
     errors=[error(_wrong_channels(3, 3, 2, 3), ShapeError, "mean has shape")],
 )
 

@@ -88,6 +88,16 @@ def table() -> dict[type, Callable[..., Any]]:
         def forward(self, x: Any) -> Any:
             return self.activation(self._conv_forward(x, self.weight * self.live, self.bias))
 
+    class BatchNorm(torch.nn.BatchNorm2d):
+        """Likewise; one expression for all activations: a slope of 1 is none, 0 is relu."""
+
+        def __init__(self, ours: nn.BatchNorm):
+            super().__init__(len(ours.weight), eps=ours.eps, momentum=ours.momentum)
+            self.slope = ours.slope
+
+        def forward(self, x: Any) -> Any:
+            return functional.leaky_relu(super().forward(x), self.slope)
+
     class Flatten(torch.nn.Module):
         """Entries in our order, so that the dense layer behind has the same weight."""
 
@@ -118,7 +128,7 @@ def table() -> dict[type, Callable[..., Any]]:
         nn.Conv2d: Conv2d,
         nn.MaskedConv2d: MaskedConv2d,
         nn.ConvTranspose2d: transposed,
-        nn.BatchNorm: lambda ours: torch.nn.BatchNorm2d(len(ours.weight), eps=ours.eps, momentum=ours.momentum),
+        nn.BatchNorm: BatchNorm,
         nn.Flatten: lambda ours: Flatten(),
         nn.Reshape: Reshape,
         nn.ReLU: lambda ours: torch.nn.ReLU(),
