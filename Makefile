@@ -41,8 +41,9 @@ format: $(VENV)/.dev ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/.bench ## training steps against PyTorch
-	@$(BIN)/python -m tinygen.benchmarks train_step
+bench: $(VENV)/.bench ## against PyTorch, JAX and the machine; writes the README's table and build/bench/report.html
+	@$(BIN)/python -m tinygen.benchmarks --json benchmarks/results.json --report build/bench
+	@$(BIN)/python -m tinygen.benchmarks table
 
 clean: ## what can be made again, without the environment
 	rm -rf build dist *.egg-info runs/demo .pytest_cache .ruff_cache .hypothesis .benchmarks

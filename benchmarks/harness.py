@@ -1,21 +1,22 @@
-"""What every benchmark needs: threads, the machine's description, interleaved timing, peak memory, subprocesses."""
+"""What every benchmark needs: equal threads, interleaved timing, peak memory, processes of their own."""
 
 from __future__ import annotations
 
 import ctypes
 import json
 import os
-import platform
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter
 from typing import Any, NamedTuple
 
 from tinygen.errors import TinygenError
+
+SETTLE = 0.02  # seconds at the start of a turn that are not counted
+MOST = 20_000  # timed steps in a turn
 
 
 class BenchmarkError(TinygenError):
@@ -31,45 +32,52 @@ class Timing(NamedTuple):
     rounds: list[float]
 
 
+def usable_cores() -> int:
+    """How many processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def use_threads(n: int) -> None:
-    """Give both sides n threads.  Raises BenchmarkError once one of them has started its own."""
-    started = sorted({"numba", "torch"} & set(sys.modules))
+    """Give this process and its children n threads, whatever library they use, on n processors.
+
+    Every library is told by its own variable, and where the system can (Linux) the process is also bound to the first n
+    of its processors, which no library gets around.  A policy for waiting threads set from outside is dropped: each
+    library keeps its own.  Raises BenchmarkError once one of them has started its threads.
+    """
+    started = sorted({"numba", "torch", "jax"} & set(sys.modules))
     if started:
         raise BenchmarkError(f"use_threads: {started} is loaded already. Call it first.")
-    for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(n)
+    if not 1 <= n <= usable_cores():
+        raise BenchmarkError(f"use_threads: {n} threads asked for, {usable_cores()} processors to run on.")
+    for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC"):
+        os.environ[name] = str(n)  # NPROC sizes XLA's pool
+    os.environ.pop("OMP_WAIT_POLICY", None)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:n])
 
 
-def machine(threads: int) -> dict[str, Any]:
-    """What a reader has to know of the machine and the versions."""
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        found = dict(line.partition(":")[::2] for line in info.read_text("utf-8").splitlines() if ":" in line)
-        cpu = {k.strip(): v.strip() for k, v in found.items()}.get("model name", cpu)
-    packages = {name: version(name) for name in ("tinygen", "numpy", "numba", "torch")}
-    return {
-        "cpu": cpu, "cores": os.cpu_count(), "threads": threads, "load": round(os.getloadavg()[0], 1),
-        "system": platform.platform(), "python": platform.python_version(), **packages,
-    }  # fmt: skip
+# -- time --------------------------------------------------------------------------------------------------------------
 
 
 def interleave(sides: Mapping[str, Callable[[], Any]], *, rounds: int, seconds: float = 0.3) -> dict[str, Timing]:
     """Time every side in turns, so that a slow minute of the machine strikes all of them.
 
-    A turn takes about `seconds`; its first step is not counted, for it finds the other side's data in the caches.
+    A turn takes about `seconds`.  Its first step, and what else fits into its first 20 ms, is not counted: it finds the
+    other side's data in the caches and the other side's threads still spinning.  Each round starts with another side.
     """
     counts = {}
     for name, step in sides.items():
-        step()  # warm-up
-        start = perf_counter()
+        step()  # warm-up: compiles, allocates
         step()
-        counts[name] = max(2, round(seconds / (perf_counter() - start)))
+        once, _ = _for_seconds(step, SETTLE)
+        counts[name] = min(MOST, max(2, round(seconds / once)))
     times: dict[str, list[list[float]]] = {name: [] for name in sides}
-    for _ in range(rounds):
-        for name, step in sides.items():
-            step()
-            turn = []
+    names = list(sides)
+    for r in range(rounds):
+        first = r % len(names)
+        for name in names[first:] + names[:first]:
+            step, turn = sides[name], []
+            _for_seconds(step, SETTLE)
             for _ in range(counts[name]):
                 start = perf_counter()
                 step()
@@ -78,14 +86,31 @@ def interleave(sides: Mapping[str, Callable[[], Any]], *, rounds: int, seconds: 
     return {name: _timing(turns) for name, turns in times.items()}
 
 
+def _for_seconds(step: Callable[[], Any], seconds: float) -> tuple[float, int]:
+    """Seconds of one step, and how many fitted: at least one."""
+    start, n = perf_counter(), 0
+    while not n or perf_counter() - start < seconds:
+        step()
+        n += 1
+    return (perf_counter() - start) / n, n
+
+
 def _timing(turns: list[list[float]]) -> Timing:
-    low, middle, high = quantiles([t for turn in turns for t in turn], n=4)
+    low, middle, high = quartiles([t for turn in turns for t in turn])
     return Timing(middle, low, high, [median(turn) for turn in turns])
 
 
-def ratio(ours: Timing, peer: Timing) -> tuple[float, float, float]:
-    """Ours over the peer's, round by round: the median and the quartiles.  Below 1 ours is faster."""
-    low, middle, high = quantiles([a / b for a, b in zip(ours.rounds, peer.rounds, strict=True)], n=4)
+def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """Lower quartile, median and upper quartile of what was seen; a single value is all three."""
+    if len(values) == 1:
+        return values[0], values[0], values[0]
+    low, middle, high = quantiles(values, n=4, method="inclusive")
+    return low, middle, high
+
+
+def speedup(ours: Timing, peer: Timing) -> tuple[float, float, float]:
+    """The peer's time over ours, round by round: the median and the quartiles.  Above 1 ours is faster."""
+    low, middle, high = quartiles([b / a for a, b in zip(ours.rounds, peer.rounds, strict=True)])
     return middle, low, high
 
 
@@ -119,10 +144,22 @@ def _status(field: str) -> int:
 # -- processes of their own --------------------------------------------------------------------------------------------
 
 
-def in_subprocess(module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Any:
-    """What `python -m module *arguments` prints as its last line, read as JSON; `environment` adds to this one's."""
+def in_subprocess(
+    module: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None, timeout: float | None = None
+) -> Any:
+    """What `python -m module *arguments` prints as its last line, read as JSON; `environment` adds to this one's.
+
+    Raises BenchmarkError, with the end of what it wrote to standard error, where it fails or takes longer than
+    `timeout` seconds.
+    """
     command = [sys.executable, "-m", module, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+    shown = " ".join(["python", *command[1:]])
+    environment = {**os.environ, **(environment or {})}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise BenchmarkError(f"{shown} took longer than {timeout:.0f} s") from None
     if done.returncode:
-        raise BenchmarkError(f"{' '.join(command[1:])} failed with status {done.returncode}:\n{done.stderr}")
+        end = "\n".join(done.stderr.splitlines()[-25:])
+        raise BenchmarkError(f"{shown} failed with status {done.returncode}:\n{end}")
     return json.loads(done.stdout.splitlines()[-1])

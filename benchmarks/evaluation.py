@@ -1,0 +1,106 @@
+"""Likelihoods and bounds of a batch, without gradients, against PyTorch and JAX doing the same."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from functools import partial
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygen import ops
+from tinygen.models import VAE, Model, RealNVP
+from tinygen.testing.twins import Twin
+from tinygen.testing.twins.layers import data
+
+from . import peers
+from .harness import BenchmarkError
+from .peers import Side, torch_inference
+from .steps import CASES, KEY
+from .suite import Row, Settings, benchmark, compare_sides
+
+TOLERANCE = 1e-5  # relative difference of mean figures in nats, from equal weights, data and noise
+
+
+class Evaluation(NamedTuple):
+    """Which model of the training steps is evaluated on how many examples, and how PyTorch does it."""
+
+    case: str
+    rows: int
+    make: Callable[[Any, Any], Callable[..., Any]]
+    what: str
+
+
+EVALUATIONS = {
+    "vae_evaluate": Evaluation("vae_mlp", 50, torch_inference.bounds, "ELBO and bound of 100 weights, 50 images"),
+    "pixelcnn_evaluate": Evaluation("pixelcnn_binary", 16, torch_inference.likelihood, "likelihood of 16 images"),
+    "realnvp_evaluate": Evaluation("realnvp_tabular", 256, torch_inference.likelihood, "likelihood of 256 rows"),
+    "realnvp_image_evaluate": Evaluation("realnvp_image", 16, torch_inference.likelihood, "likelihood of 16 images"),
+}  # fmt: skip
+
+
+def inputs(model: Model, x: np.ndarray) -> tuple[Any, ...]:
+    """What the peers' functions take for `model.evaluate(x, key=KEY)`: torch tensors, data first, then noise."""
+    given = Twin(model).inputs(x, key=KEY)
+    if isinstance(model, VAE):
+        shape = (len(x) * model.iwae_samples, model.latent)
+        eps = ops.normal(shape, key=KEY.fold_in("eps"), dtype=model.dtype)
+        given += (data(eps).reshape(len(x), model.iwae_samples, -1),)
+    return given
+
+
+def torch_side(form: str, model: Model, make: Any, given: tuple[Any, ...], threads: int) -> Side:
+    """The model's twin in this form."""
+    import torch
+
+    torch.set_num_threads(threads)
+    run = torch_inference.inference(peers.TORCH[form], model, make)
+    draw = torch.rand_like if isinstance(model, RealNVP) else torch.randn_like
+    return Side(lambda: run(*given), lambda: run(given[0], *map(draw, given[1:])))
+
+
+def jax_side(model: Model, given: tuple[Any, ...]) -> Side:
+    """The same as one jitted function."""
+    from .peers.jax_inference import figures, inference
+
+    return inference(model, figures(model), given, fixed=1, draw="uniform" if isinstance(model, RealNVP) else "normal")
+
+
+def measure(name: str, settings: Settings) -> Row:
+    """The row of one evaluation: every peer's figures checked against ours, then timed in turns."""
+    chosen = EVALUATIONS[name]
+    case = CASES[chosen.case]
+    model, x = case.build().eval(), case.data(chosen.rows)
+    given = inputs(model, x)
+    expected = np.array([values.mean() for values in model.evaluate(x, key=KEY).values()])
+    sides: dict[str, Callable[[], Any]] = {}
+    left_out, compile_s, worst = {}, {}, 0.0
+    for form in peers.without_optimizer(case.forms):
+        if missing := peers.reason_missing(form, quick=settings.quick):
+            left_out[form] = missing
+            continue
+        if form == "jax":
+            side = jax_side(model, given)
+        else:
+            side = torch_side(form, model, chosen.make, given, settings.threads)
+        start = perf_counter()
+        figures = np.array([float(figure) for figure in side.fed()])
+        compile_s[form] = perf_counter() - start
+        difference = float(np.abs(figures / expected - 1).max())
+        if not difference <= TOLERANCE:
+            raise BenchmarkError(f"{form}: figures differ by {difference:.2g} (relative) from ours. Not timed.")
+        worst = max(worst, difference)
+        sides[form] = side.fresh
+    numbers = itertools.count()
+    return compare_sides(
+        name, f"{case.what}: {chosen.what}", lambda: model.evaluate(x, key=KEY.fold_in(next(numbers))), sides, settings,
+        parity=f"mean figures, relative difference {worst:.1g}, allowed {TOLERANCE:g}",
+        compile_s=compile_s, left_out=left_out,
+    )  # fmt: skip
+
+
+for _name, _chosen in EVALUATIONS.items():
+    _what = f"evaluation: {CASES[_chosen.case].what}: {_chosen.what}"
+    benchmark(_name, group="evaluate", what=_what)(partial(measure, _name))
