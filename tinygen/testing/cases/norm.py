@@ -97,7 +97,9 @@ case(ops.batch_norm_grad, _batch_grad, torch=_torch_batch_norm_grad, tolerance=1
 case(
     ops.batch_norm_eval,
     _batch_given,
-    torch=lambda torch, *arrays, eps, slope: _bent(torch, _normalised(torch, *arrays, eps=eps), slope),
+    torch=lambda torch, x, gamma, beta, mean, var, *, eps, slope: _bent(
+        torch, _normalised(torch, x, gamma, beta, mean, var, eps=eps), slope
+    ),
     errors=[error(_wrong_channels(3, 3, 2, 3), ShapeError, "mean has shape")],
 )
 

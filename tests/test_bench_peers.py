@@ -1,0 +1,171 @@
+"""The peers of the benchmarks compute what we compute: small models, every form that needs no C++ compiler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygen as tg
+from tinygen import models
+from tinygen.benchmarks import evaluation, peers, sampling, steps, work
+from tinygen.benchmarks.harness import BenchmarkError
+from tinygen.testing.twins import Twin
+
+pytestmark = pytest.mark.parity
+
+KEY = tg.Key(0)
+SMALL: dict[str, Any] = {"vae_conv": (4, 6, 8), "dcgan": 6}  # widths; 8 for the others
+SLOW = {("dcgan", "jax"), ("pixelcnn_256", "jax"), ("realnvp_image", "jax")}  # XLA compiles for up to half a minute
+UNCOMPILED = [
+    pytest.param(name, form, marks=[pytest.mark.exhaustive] if (name, form) in SLOW else [])
+    for name, case in steps.CASES.items()
+    for form in case.forms
+    if "compile" not in form
+]
+
+
+@pytest.mark.parametrize(("name", "form"), UNCOMPILED)
+def test_losses_over_three_steps(name: str, form: str) -> None:
+    """As the benchmark checks before it times."""
+    case = steps.CASES[name]
+    if form == "jax":
+        pytest.importorskip("jax")
+    x, width = case.data(3), SMALL.get(name, 8)
+    losses, feeds = steps.reference(case, x, width)
+    assert np.ptp(losses, axis=0).min() > 0
+    found, _ = peers.build(
+        (form,), case.build(width), x, feeds, losses, rate=case.rate, tolerance=case.tolerance, threads=1
+    )
+    assert found.left_out == {}
+    found.sides[form]()
+
+
+@pytest.mark.exhaustive
+@pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")  # PyTorch's compiler uses what it deprecates
+@pytest.mark.parametrize("form", [form for form in peers.FORMS if "compile" in form])
+def test_compiled_forms(form: str) -> None:
+    if reason := peers.reason_missing(form):
+        pytest.skip(reason)
+    case = steps.CASES["pixelcnn_binary"]
+    x = case.data(2)
+    losses, feeds = steps.reference(case, x, 8)
+    peers.build((form,), case.build(8), x, feeds, losses, rate=case.rate, tolerance=1e-5, threads=1)
+
+
+def test_what_differs_is_refused() -> None:
+    case = steps.CASES["realnvp_tabular"]
+    x = case.data(4)
+    losses, feeds = steps.reference(case, x, 8)
+    with pytest.raises(BenchmarkError, match=r"torch: losses differ by .* Not timed"):
+        peers.build(("torch",), case.build(8), x, feeds, losses * 1.001, rate=case.rate, tolerance=1e-5, threads=1)
+
+
+def test_what_cannot_run_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "which", lambda name: None)
+    monkeypatch.setattr(peers, "find_spec", lambda name: None if name == "jax" else object())
+    case = steps.CASES["realnvp_tabular"]
+    x = case.data(4)
+    losses, feeds = steps.reference(case, x, 8)
+    found, _ = peers.build(case.forms, case.build(8), x, feeds, losses, rate=case.rate, tolerance=1e-5, threads=1)
+    assert found.left_out == {"torch compile": "torch.compile needs a C++ compiler", "jax": "JAX is not installed"}
+    assert list(found.sides) == ["torch", "torch fused"]
+
+
+def test_cropped_convolutions_keep_the_live_rows() -> None:
+    import torch
+
+    model = models.PixelCNN((6, 7, 3), levels=4, channels=6, blocks=2, key=KEY)
+    x = np.random.default_rng(0).integers(0, 4, (2, 6, 7, 3)).astype(np.float32)
+    twin = Twin(model)
+    whole = twin.loss(x, key=KEY)
+    whole.backward()
+    gradient = twin.net.first.weight.grad[:, :, :4].clone()
+    cropped = peers.torch_forms.network(twin, peers.TORCH["torch cropped"])
+    cropped.zero_grad()
+    loss = cropped.loss(*twin.inputs(x, key=KEY))
+    loss.backward()
+    assert [block.mix.weight.shape[2] for block in cropped.blocks] == [2, 2]
+    torch.testing.assert_close(loss, whole)
+    torch.testing.assert_close(cropped.first.weight.grad, gradient)
+
+
+def test_work_counts_every_product_once() -> None:
+    """VAE d - h - D: the first layer's input needs no gradient, masks' dead taps nothing at all."""
+    vae = models.VAE((5,), levels=None, decoder="gaussian", hidden=7, latent=3, key=KEY)
+    n, encoder, heads, decoder = 4, 5 * 7, 2 * 7 * 3, 3 * 7 + 7 * 10
+    counted = work.training_step(vae, np.zeros((n, 5), np.float32))
+    assert counted.flops == 2 * n * (2 * encoder + 3 * heads + 3 * decoder)
+    assert counted.bytes == 28 * vae.parameter_count()
+
+    pixelcnn = models.PixelCNN((6, 6, 1), levels=2, channels=4, blocks=1, head=4, key=KEY)
+    first, block, last = 24 * 8, 8 * 4 + 5 * 4 * 4 + 4 * 8, 8 * 4 + 4
+    counted = work.training_step(pixelcnn, np.zeros((n, 6, 6, 1), np.float32))
+    assert counted.flops == 2 * n * 36 * (2 * first + 3 * block + 3 * last)
+
+
+def test_work_of_a_gan() -> None:
+    """The discriminator's step runs the generator forward; the generator's needs no gradient of the discriminator."""
+    gan = models.GAN((5,), hidden=6, latent=3, key=KEY)
+    n = 4
+    g, d = 3 * 6 + 36 + 36 + 6 * 5, 5 * 6 + 36 + 36 + 6
+    discriminator = g + 2 * (3 * d - 5 * 6)
+    generator = (3 * g - 3 * 6) + 2 * d
+    assert work.training_step(gan, np.zeros((n, 5), np.float32)).flops == 2 * n * (discriminator + generator)
+
+
+@pytest.mark.parametrize("form", ["torch", "jax"])
+@pytest.mark.parametrize("name", ["vae_evaluate", "pixelcnn_evaluate", "realnvp_evaluate"])
+def test_figures_of_an_evaluation(name: str, form: str) -> None:
+    chosen = evaluation.EVALUATIONS[name]
+    model, x = steps.CASES[chosen.case].build(8).eval(), steps.CASES[chosen.case].data(3)
+    given = evaluation.inputs(model, x)
+    expected = [values.mean() for values in model.evaluate(x, key=KEY).values()]
+    if form == "jax":
+        pytest.importorskip("jax")
+        side = evaluation.jax_side(model, given)
+    else:
+        side = evaluation.torch_side(form, model, chosen.make, given, 1)
+    np.testing.assert_allclose([float(f) for f in side.fed()], expected, rtol=2e-6)
+    assert len(side.fresh()) == len(expected)
+
+
+@pytest.mark.parametrize("form", ["torch", "jax"])
+@pytest.mark.parametrize("name", sampling.SAMPLINGS)
+def test_samples_from_equal_noise(name: str, form: str) -> None:
+    chosen = sampling.SAMPLINGS[name]
+    model = steps.CASES[chosen.case].build(SMALL.get(chosen.case, 8)).eval()
+    z = sampling.noise(model, 3)
+    if form == "jax":
+        pytest.importorskip("jax")
+        side = sampling.jax_side(model, z)
+    else:
+        side = sampling.torch_side(form, model, chosen.make, z)
+    expected = np.asarray(model.sample(3, key=KEY))
+    assert np.abs(np.asarray(side.fed()).reshape(expected.shape) - expected).mean() < 1e-5
+    assert side.fresh().shape[0] == 3
+
+
+def test_pixelcnn_samples_are_drawn_from_the_twins_probabilities() -> None:
+    model = models.PixelCNN((6, 7, 1), levels=2, channels=4, blocks=1, key=KEY)
+    x = np.array(model.sample(5, key=KEY))
+    logits = peers.torch_inference.inference(peers.TORCH["torch"], model, peers.torch_inference.logits)
+    assert (
+        sampling.check_draws(model, x, logits)
+        == f"pixels drawn anew from PyTorch's probabilities: 0 of {x.size} differ"
+    )
+    x[2, 3, 3] = 1 - x[2, 3, 3]
+    with pytest.raises(BenchmarkError, match="pixels differ"):
+        sampling.check_draws(model, x, logits)
+
+
+def test_more_weights_give_a_tighter_bound() -> None:
+    case = steps.CASES["vae_mlp"]
+    model, x = case.build(8).eval(), case.data(3)
+    x_, eps, eps_k = evaluation.inputs(model, x)
+    bound = [
+        float(evaluation.torch_side("torch", model, peers.torch_inference.bounds, (x_, eps, e), 1).fed()[1])
+        for e in (eps_k[:, :1], eps_k)
+    ]
+    assert bound[1] < bound[0]
