@@ -1,53 +1,30 @@
-"""The only place with njit options, the compilation cache, and the rule for splitting work.
+"""The only place with njit options, and the rule for splitting work.
 
 Reductions are split into chunks whose number depends on the shape alone, never on the number of threads, and the
-partial results are combined in order: the same bits on one thread and on sixteen.  A `prange` loop writes only to
-places owned by its own index.
+partial results are combined in order: the same bits on one thread and on sixteen.  A parallel loop writes only to
+places owned by its own unit.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import FunctionType
 from typing import Any
 
 import numba
 from numba import prange
 
+from ._cache import KernelCache, cache_folder
+
 __all__ = ["CHUNK", "cache_folder", "chunks", "inlined", "jit", "pjit", "prange", "specialised"]
 
 CHUNK = 1 << 14  # elements per unit of parallel work: long enough to hide a parallel call (1.6 us), short enough for L2
 
 
-def _sources_hash() -> str:
-    """Numba's cache watches one file per function and would miss an edit of a helper: key the folder by all of them."""
-    # under the package's name too: entries refer to modules by name, and a copy under another name would spoil them
-    digest = hashlib.sha256(f"{__name__} {numba.__version__} {sys.version_info[:2]}".encode())
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def cache_folder() -> Path:
-    """Where compiled kernels of these sources are kept; private to the user, for Numba's cache files are pickles."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("TINYGEN_CACHE") or Path(home) / "tinygen") / "kernels" / _sources_hash()
-
-
-_FOLDER = cache_folder()
-
-
 def _compile(function: Callable[..., Any], **options: Any) -> Any:
-    _FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
-    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(_FOLDER)
-    try:  # the cache's place is fixed here, when the function is decorated; the user's own Numba code keeps its own
-        return numba.njit(cache=True, error_model="numpy", **options)(function)
-    finally:
-        numba.config.CACHE_DIR = before
+    dispatcher = numba.njit(error_model="numpy", no_cfunc_wrapper=True, **options)(function)
+    dispatcher._cache = KernelCache(function)
+    return dispatcher
 
 
 def jit(function: Callable[..., Any]) -> Any:
@@ -61,7 +38,7 @@ def inlined(function: Callable[..., Any]) -> Any:
 
 
 def pjit(function: Callable[..., Any]) -> Any:
-    """Compile a function with `prange` loops; each iteration owns what it writes."""
+    """Compile a function with `prange` loops, a second or more; each iteration owns what it writes."""
     return _compile(function, parallel=True)
 
 

@@ -5,8 +5,8 @@
 
     scale(serial, count, x, y, chunk)         # all of them; `chunked` ones take the size of y and see to the rest
 
-Small work should be `serial`: waking the other threads costs 1.6 us at best, and milliseconds on a busy machine, where
-a thread that waits at the barrier spins away its share of the processor.  Arguments are arrays and numbers.
+Small work should be `serial`: waking the other threads costs 20 us (see `_parallel`).  Arguments are arrays, numbers
+and tuples of them.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def units(body: Callable[..., None]) -> Callable[..., None]:
 
 
 def chunked(body: Callable[..., None]) -> Callable[..., None]:
-    """`units` that are the chunks of CHUNK entries of `size`: the result takes (size, *arguments)."""
+    """`units` that are the chunks of CHUNK entries of `size`, serial for a few; the result takes (size, *arguments)."""
     loop = units(body)
 
     def run(size: int, *arguments: Any) -> None:
-        loop(size <= CHUNK, -(-size // CHUNK), *arguments)
+        loop(size <= 4 * CHUNK, -(-size // CHUNK), *arguments)
 
     return run

@@ -35,14 +35,16 @@ def cpu_facts() -> dict[str, str]:
     import numba
 
     from .kernels import elementwise
-    from .kernels._numba import cache_folder
+    from .kernels._cache import cache_folder, report
     from .kernels._simd import BYTES
 
     x = np.zeros(1 << 20, np.float32)
     elementwise.add(x, x)
-    size = sum(path.stat().st_size for path in cache_folder().rglob("*") if path.is_file())
+    kept = report()
+    damaged = f", {kept.damaged} damaged (they are compiled anew when used)" if kept.damaged else ""
+    others = f", {kept.others_size / 1e6:.0f} MB of other versions" if kept.others else ""
     return {
         "threads": f"{numba.get_num_threads()} of {numba.config.NUMBA_NUM_THREADS}, layer {numba.threading_layer()}",
         "vectors": f"{8 * BYTES} bits",
-        "kernel cache": f"{cache_folder()} ({size / 1e6:.1f} MB)",
+        "kernel cache": f"{cache_folder()} ({kept.entries} functions, {kept.size / 1e6:.1f} MB{damaged}{others})",
     }

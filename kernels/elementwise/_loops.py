@@ -4,17 +4,16 @@
     def leaky_relu(x, slope):                # the kernel's name; arguments: the entry, then the parameters
         return x if x > 0 else slope * x
 
-The loops below are written once, against global names (`formula`, `span`, `walk`) that this file never defines.
-`specialised` copies such a loop with globals that do: Numba then inlines the formula, vectorises the loop and caches
-the result under the op's name.
+The loops below are written once, against a global name (`formula`) that this file never defines.  `specialised` copies
+such a loop with globals that do: Numba then inlines the formula, vectorises the loop and caches the result under the
+op's name.
 
 Operands are flat.  The broadcast shape is collapsed to three outer axes and one inner axis, along which an operand
-either moves with step 1 or stands still, so one compilation per dtype serves every combination of shapes.  The parallel
-version costs three times as much to compile and is compiled when first needed.  Entries are independent, so the split
-into chunks cannot change a bit of the result.
+either moves with step 1 or stands still, so one compilation per dtype serves every combination of shapes.  A unit of
+work is a chunk of y; entries are independent, so the split cannot change a bit of the result.
 """
 
-# ruff: noqa: F821 -- the names that `specialised` binds
+# ruff: noqa: F821 -- the name that `specialised` binds
 # mypy: disable-error-code="name-defined"
 
 from __future__ import annotations
@@ -26,36 +25,34 @@ from typing import Any
 
 import numpy as np
 
-from .._numba import CHUNK, chunks, inlined, jit, pjit, prange, specialised
+from .._numba import CHUNK, inlined, specialised
+from .._units import chunked
 
 Array = Any
 Formula = Callable[..., Any]
-U = np.uint64
+U = np.uint64  # unsigned indices spare Numba's wraparound test
+
+
+def _compiled(loop: Callable[..., None], formula: Formula) -> Callable[..., None]:
+    """The loop with its formula; takes (size of y, *flat operands, y, ...)."""
+    return chunked(specialised(loop, formula.__name__, formula=inlined(formula)))
 
 
 # -- one operand ------------------------------------------------------------------------------------------------------
 
 
-def _span1(x, y, params):
-    for i in range(y.size):
-        y[i] = formula(x[i], *params)
-
-
-def _all1(x, y, params):
-    for unit in prange(chunks(y.size)):
-        part = slice(unit * CHUNK, (unit + 1) * CHUNK)
-        span(x[part], y[part], params)
+def _span1(unit, x, y, params):
+    at = unit * CHUNK
+    for i in range(min(CHUNK, y.size - at)):
+        y[U(at + i)] = formula(x[U(at + i)], *params)
 
 
 def unary(formula: Formula) -> Callable[..., None]:
     """The kernel (x, y, **params) of formula(x, *params)."""
-    name = formula.__name__
-    span = jit(specialised(_span1, name, formula=inlined(formula)))
-    parallel = pjit(specialised(_all1, name, span=span))
+    loop = _compiled(_span1, formula)
 
     def launch(x: Array, y: Array, **params: Any) -> None:
-        loop = span if y.size <= CHUNK else parallel
-        loop(x.ravel(), y.ravel(), tuple(params.values()))
+        loop(y.size, x.ravel(), y.ravel(), tuple(params.values()))
 
     return launch
 
@@ -111,17 +108,17 @@ def _rows(at, stop, way):
 
 
 @inlined
-def _start(way, k, i0, i1, i2, i3):
-    return i0 * way[k, 0] + i1 * way[k, 1] + i2 * way[k, 2] + i3 * way[k, 3]
+def _start(steps, i0, i1, i2, i3):
+    return i0 * steps[0] + i1 * steps[1] + i2 * steps[2] + i3 * steps[3]
 
 
-def _walk2(a, b, y, way, params, unit):
-    """One chunk of y.  Unsigned indices spare Numba's wraparound test; each inner loop is one that LLVM vectorises."""
+def _walk2(unit, a, b, y, way, params):
+    """Each inner loop is one that LLVM vectorises."""
     at = unit * CHUNK
     stop = min(at + CHUNK, y.size)
     while at < stop:
         i0, i1, i2, i3, rows, columns = _rows(at, stop, way)
-        ia, ib = _start(way, 1, i0, i1, i2, i3), _start(way, 2, i0, i1, i2, i3)
+        ia, ib = _start(way[1], i0, i1, i2, i3), _start(way[2], i0, i1, i2, i3)
         for _ in range(rows):
             if way[1, 3] and way[2, 3]:
                 for i in range(columns):
@@ -139,35 +136,25 @@ def _walk2(a, b, y, way, params, unit):
             ib += way[2, 2]
 
 
-def _all2(a, b, y, way, params):
-    for unit in prange(chunks(y.size)):
-        walk(a, b, y, way, params, unit)
-
-
 def binary(formula: Formula) -> Callable[..., None]:
     """The kernel (a, b, y, **params) of formula(a, b, *params), a and b broadcast to y."""
-    name = formula.__name__
-    walk = jit(specialised(_walk2, name, formula=inlined(formula)))
-    parallel = pjit(specialised(_all2, name, walk=walk))
+    loop = _compiled(_walk2, formula)
 
     def launch(a: Array, b: Array, y: Array, **params: Any) -> None:
         way = _way(y.shape, a.shape, b.shape)
         if way is None:
             a, b, way = _copied_out(y.shape, a, b)
-        if y.size <= CHUNK:
-            walk(a.ravel(), b.ravel(), y.ravel(), way, tuple(params.values()), 0)
-        else:
-            parallel(a.ravel(), b.ravel(), y.ravel(), way, tuple(params.values()))
+        loop(y.size, a.ravel(), b.ravel(), y.ravel(), way, tuple(params.values()))
 
     return launch
 
 
-def _walk3(a, b, c, y, way, unit):
+def _walk3(unit, a, b, c, y, way):
     at = unit * CHUNK
     stop = min(at + CHUNK, y.size)
     while at < stop:
         i0, i1, i2, i3, rows, columns = _rows(at, stop, way)
-        ia, ib, ic = _start(way, 1, i0, i1, i2, i3), _start(way, 2, i0, i1, i2, i3), _start(way, 3, i0, i1, i2, i3)
+        ia, ib, ic = _start(way[1], i0, i1, i2, i3), _start(way[2], i0, i1, i2, i3), _start(way[3], i0, i1, i2, i3)
         for _ in range(rows):
             if way[1, 3] and way[2, 3] and way[3, 3]:
                 for i in range(columns):
@@ -186,24 +173,14 @@ def _walk3(a, b, c, y, way, unit):
             ic += way[3, 2]
 
 
-def _all3(a, b, c, y, way):
-    for unit in prange(chunks(y.size)):
-        walk(a, b, c, y, way, unit)
-
-
 def ternary(formula: Formula) -> Callable[..., None]:
     """The kernel (a, b, c, y) of formula(a, b, c), broadcast to y."""
-    name = formula.__name__
-    walk = jit(specialised(_walk3, name, formula=inlined(formula)))
-    parallel = pjit(specialised(_all3, name, walk=walk))
+    loop = _compiled(_walk3, formula)
 
     def launch(a: Array, b: Array, c: Array, y: Array) -> None:
         way = _way(y.shape, a.shape, b.shape, c.shape)
         if way is None:
             a, b, c, way = _copied_out(y.shape, a, b, c)
-        if y.size <= CHUNK:
-            walk(a.ravel(), b.ravel(), c.ravel(), y.ravel(), way, 0)
-        else:
-            parallel(a.ravel(), b.ravel(), c.ravel(), y.ravel(), way)
+        loop(y.size, a.ravel(), b.ravel(), c.ravel(), y.ravel(), way)
 
     return launch

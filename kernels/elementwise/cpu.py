@@ -11,12 +11,9 @@ import math
 import numpy as np
 
 from .. import _math
-from .._numba import inlined
 from ._loops import binary, ternary, unary
 
 LN2 = math.log(2)
-HALF_ROOT = math.sqrt(0.5)
-DENSITY = 1 / math.sqrt(2 * math.pi)  # of the standard normal at 0
 
 # -- arithmetic -------------------------------------------------------------------------------------------------------
 
@@ -140,25 +137,6 @@ def logical_or(a, b):
 # -- functions --------------------------------------------------------------------------------------------------------
 
 
-@inlined
-def _log(x):
-    """The logarithm of any x, from `_math.log`'s of positive normal ones: denormals are scaled up first."""
-    T = type(x)
-    tiny = x < T(2.0**-64)
-    y = _math.log(x * T(2.0**64) if tiny else x) - (T(64 * LN2) if tiny else T(0))
-    y = y if x < T(math.inf) else x
-    return y if x > T(0) else (T(-math.inf) if x == T(0) else T(math.nan))
-
-
-@inlined
-def _lambert(x):
-    """tanh x for |x| < 0.56: the eighth convergent of Lambert's continued fraction x / (1 + x**2 / (3 + x**2 / ..."""
-    T, q = type(x), x * x
-    above = T(2027025) + q * (T(270270) + q * (T(6930) + q * T(36)))
-    below = T(2027025) + q * (T(945945) + q * (T(51975) + q * (T(630) + q)))
-    return x * above / below
-
-
 @unary
 def exp(x):
     return _math.exp(x)
@@ -166,24 +144,23 @@ def exp(x):
 
 @unary
 def expm1(x):
-    T = type(x)
-    t = _lambert(x / T(2))
-    near = T(2) * t / (T(1) - t)  # t = tanh(x / 2): no difference of nearly equal numbers
-    return near if math.fabs(x) < T(1) else _math.exp(x) - T(1)
+    return _math.expm1(x)
 
 
 @unary
 def log(x):
-    return _log(x)
+    T = type(x)
+    tiny = x < T(2.0**-64)  # denormals are scaled up first
+    y = _math.log(x * T(2.0**64) if tiny else x) - (T(64 * LN2) if tiny else T(0))
+    y = y if x < T(math.inf) else x
+    return y if x > T(0) else (T(-math.inf) if x == T(0) else T(math.nan))
 
 
 @unary
 def log1p(x):
     T = type(x)
-    u = T(1) + x
-    lost = x - (u - T(1))  # by rounding u
-    y = _log(u)
-    return y + lost / u if u > T(0) and u < T(math.inf) else y
+    y = _math.log1p(x) if x < T(math.inf) else x
+    return y if x > T(-1) else (T(-math.inf) if x == T(-1) else T(math.nan))
 
 
 @unary
@@ -208,18 +185,10 @@ def cos(x):
 
 @unary
 def tanh(x):
-    T = type(x)
-    e = _math.exp(T(-2) * math.fabs(x))
-    far = math.copysign((T(1) - e) / (T(1) + e), x)
-    return _lambert(x) if math.fabs(x) < T(0.55) else far
+    return _math.tanh(x)
 
 
 # -- activations ------------------------------------------------------------------------------------------------------
-
-
-@inlined
-def _normal_cdf(x):
-    return 0.5 * math.erfc(-HALF_ROOT * x)  # in float64: a rounding of the argument grows with its square
 
 
 @unary
@@ -254,14 +223,13 @@ def leaky_relu(x, slope):
 @unary
 def elu(x, alpha):
     T = type(x)
-    t = _lambert(x / T(2))
-    low = T(2) * t / (T(1) - t) if x > T(-1) else _math.exp(x) - T(1)
-    return x if x > T(0) else T(alpha) * low
+    return x if x > T(0) else T(alpha) * _math.expm1(x)
 
 
 @unary
 def gelu(x):
-    return x * _normal_cdf(x)
+    below, _ = _math.normal(x)
+    return x * below
 
 
 # -- their gradients --------------------------------------------------------------------------------------------------
@@ -302,7 +270,8 @@ def softplus_grad(g_y, x):
 
 @binary
 def gelu_grad(g_y, x):
-    return g_y * (_normal_cdf(x) + x * DENSITY * math.exp(-0.5 * x * x))
+    below, density = _math.normal(x)
+    return g_y * (below + x * density)
 
 
 @binary

@@ -70,7 +70,9 @@ def bits(key: Array, y: Array, *, shape: tuple[int, ...]) -> None:
 @chunked
 def _bits(unit, key, y):
     part = y[unit * CHUNK : (unit + 1) * CHUNK]
-    part[:] = words(key, unit * CHUNK, part.size)[: part.size]
+    w = words(key, unit * CHUNK, part.size)
+    for i in range(part.size):  # here and below: to assign a slice, Numba compiles three seconds of error messages
+        part[i] = w[i]
 
 
 def uniform(key: Array, y: Array, *, shape: tuple[int, ...], dtype: np.dtype) -> None:
@@ -142,7 +144,8 @@ def _normal32(unit, key, y):
     for j in range(pairs):
         u = np.float32(U(w[2 * j]) + U(1)) * np.float32(2.0**-32)
         z[2 * j], z[2 * j + 1] = polar(u, np.float32(w[2 * j + 1] >> 8) * SINGLE)
-    part[:] = z[: part.size]
+    for i in range(part.size):
+        part[i] = z[i]
 
 
 @chunked
@@ -154,7 +157,8 @@ def _normal64(unit, key, y):
     for j in range(pairs):
         u = (float53(w[4 * j], w[4 * j + 1]) + 1.0) * DOUBLE
         z[2 * j], z[2 * j + 1] = polar(u, float53(w[4 * j + 2], w[4 * j + 3]) * DOUBLE)
-    part[:] = z[: part.size]
+    for i in range(part.size):
+        part[i] = z[i]
 
 
 def bernoulli(p: Array, key: Array, y: Array) -> None:

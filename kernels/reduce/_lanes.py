@@ -1,10 +1,11 @@
 """Reductions in lanes.
 
 A launcher sees x as (outer, reduced, inner): the axes before a block of reduced ones, the block, the axes after it.
-Rows of `inner` entries are accumulated entry by entry, so the loop over a row vectorises.  Where `inner` is short (1,
-for a plain sum) several rows are taken as one of about LANES entries, and the accumulator is folded in halves at the
-end.  Long blocks are split into parts, whose results are combined in order.  All of this follows from the shape alone,
-so the bits do not depend on the number of threads.
+Where `inner` is 1, a block is a contiguous row, for the vectors of `_rows`.  Else rows of `inner` entries are
+accumulated entry by entry, so the loop over a row vectorises; where `inner` is short several rows are taken as one of
+about LANES entries, and the accumulator is folded in halves at the end.  Long blocks are split into parts, whose
+results are combined in order.  All of this follows from the shape alone, so the bits do not depend on the number of
+threads.
 """
 
 # ruff: noqa: F821 -- the names that `specialised` binds
@@ -19,7 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._numba import CHUNK, inlined, jit, pjit, prange, specialised
+from .._numba import CHUNK, inlined, jit, specialised
+from .._units import units
 
 Array = Any
 Formula = Callable[..., Any]
@@ -133,7 +135,7 @@ def _fold(acc, taken, width):
         taken = half
 
 
-def _reduce_group(x, y, partial, plan, init, divisor, group):
+def _reduce_group(group, x, y, partial, plan, init, divisor):
     """The units of one group: results go to y, or to `partial` (outer, parts, inner) where there are several parts."""
     acc = np.empty(plan.taken * min(plan.inner, WIDTH), partial.dtype)
     unit = group * plan.group
@@ -159,17 +161,32 @@ def _reduce_group(x, y, partial, plan, init, divisor, group):
                 part, o = 0, o + 1
 
 
-def _reduce_all(x, y, partial, plan, init, divisor):
-    for group in prange(plan.groups):
-        reduce_group(x, y, partial, plan, init, divisor, group)
-    if plan.parts > 1:
-        for o in range(plan.outer):
-            for i in range(plan.inner):
-                at = o * plan.parts * plan.inner + i
-                total = partial[at]
-                for part in range(1, plan.parts):
-                    total = step(total, partial[at + part * plan.inner])
-                y[o * plan.inner + i] = total / divisor
+def _rows_group(group, x, y, partial, plan, divisor):
+    """The same where inner is 1: each unit is a contiguous stretch of x."""
+    unit = group * plan.group
+    part, o = unit % plan.parts, unit // plan.parts
+    for _ in range(min(plan.group, plan.outer * plan.parts - unit)):
+        first = part * plan.per_part
+        start, rows = o * plan.reduced + first, min(plan.per_part, plan.reduced - first)
+        value = along(x[start : start + rows])
+        if plan.parts > 1:
+            partial[o * plan.parts + part] = value
+        else:
+            y[o] = value / divisor
+        part += 1
+        if part == plan.parts:
+            part, o = 0, o + 1
+
+
+def _combine(partial, y, plan, divisor):
+    """y (outer, inner) of partial (outer, parts, inner), part by part."""
+    for o in range(plan.outer):
+        for i in range(plan.inner):
+            at = o * plan.parts * plan.inner + i
+            total = partial[at]
+            for part in range(1, plan.parts):
+                total = step(total, partial[at + part * plan.inner])
+            y[o * plan.inner + i] = total / divisor
 
 
 def loops(name: str, step: Formula, lift: Formula) -> tuple[Any, Any]:
@@ -178,11 +195,17 @@ def loops(name: str, step: Formula, lift: Formula) -> tuple[Any, Any]:
     return inlined(specialised(_accumulate, name, step=step, lift=lift)), inlined(specialised(_fold, name, step=step))
 
 
-def reduction(name: str, init: float, step: Formula, lift: Formula, dtype: Any = None) -> Callable[..., None]:
-    """The kernel that combines lifted entries by `step`, from `init`, in accumulators of `dtype` (default: x's)."""
+def reduction(
+    name: str, init: float, step: Formula, lift: Formula, along: Any, dtype: Any = None
+) -> Callable[..., None]:
+    """The kernel that combines lifted entries by `step`, from `init`, in accumulators of `dtype` (default: x's).
+
+    `along` does the same to a contiguous row.
+    """
     accumulate, fold = loops(name, step, lift)
-    reduce_group = jit(specialised(_reduce_group, name, accumulate=accumulate, fold=fold))
-    reduce_all = pjit(specialised(_reduce_all, name, reduce_group=reduce_group, step=inlined(step)))
+    reduce_groups = units(specialised(_reduce_group, name, accumulate=accumulate, fold=fold))
+    rows_groups = units(specialised(_rows_group, name, along=along))
+    combine = jit(specialised(_combine, name, step=inlined(step)))
 
     def launch(x: Array, y: Array, *, axes: tuple[int, ...], keepdims: bool, divisor: int = 1) -> None:
         if not y.size:
@@ -193,12 +216,14 @@ def reduction(name: str, init: float, step: Formula, lift: Formula, dtype: Any =
             to = y.ravel() if last else np.empty(plan.outer * plan.inner, y.dtype)
             several = plan.outer * plan.parts * plan.inner if plan.parts > 1 else 0
             partial = np.empty(several, dtype or y.dtype)
-            arguments = x.ravel(), to, partial, plan, init, divisor if last else 1
-            if x.size <= CHUNK:  # there is one part
-                for group in range(plan.groups):
-                    reduce_group(*arguments, group)
+            by = divisor if last else 1
+            serial = x.size <= 4 * CHUNK  # less than waking a thread costs
+            if plan.inner == 1:
+                rows_groups(serial, plan.groups, x.ravel(), to, partial, plan, by)
             else:
-                reduce_all(*arguments)
+                reduce_groups(serial, plan.groups, x.ravel(), to, partial, plan, init, by)
+            if plan.parts > 1:
+                combine(partial, to, plan, by)
             x = to
 
     return launch

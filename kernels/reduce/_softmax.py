@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from .. import _math
-from .._numba import CHUNK, inlined, jit, pjit, prange, specialised
+from .._numba import CHUNK, inlined, specialised
+from .._units import units
 from ._lanes import WIDTH, U, blocks, entry, larger, loops, planned, plus
 
 Array = Any
@@ -43,7 +44,7 @@ def _shifts(x, p, plan, width, shift):
             shift[taken * width + j] = m if math.isfinite(m) else 0
 
 
-def _logsumexp_group(x, y, plan, group):
+def _logsumexp_group(group, x, y, plan):
     """The units of one group.  y is (outer, inner)."""
     lanes = plan.taken * min(plan.inner, WIDTH)
     shift, mass = np.empty(lanes, x.dtype), np.empty(lanes, np.float64)
@@ -58,7 +59,7 @@ def _logsumexp_group(x, y, plan, group):
             y[o * plan.inner + column + j] = shift[j] + math.log(mass[j])
 
 
-def _softmax_group(x, y, plan, group):
+def _softmax_group(group, x, y, plan):
     """The units of one group.  y holds the exponentials first, so that each is computed once, at float32's rate."""
     lanes = plan.taken * min(plan.inner, WIDTH)
     shift, mass, scale = np.empty(lanes, x.dtype), np.empty(lanes, np.float64), np.empty(lanes, x.dtype)
@@ -83,27 +84,18 @@ def _softmax_group(x, y, plan, group):
                 y[U(q + j)] = result(x[U(q + j)], y[U(q + j)], shift[U(j)], scale[U(j)])
 
 
-def _all_groups(x, y, plan):
-    for group in prange(plan.groups):
-        one_group(x, y, plan, group)
-
-
-def _launcher(one_group: Any, name: str) -> Callable[..., None]:
-    """(x, y, block) -> None: group by group, in parallel when there is more than a chunk."""
-    all_groups = pjit(specialised(_all_groups, name, one_group=one_group))
+def _launcher(one_group: Callable[..., None]) -> Callable[..., None]:
+    """(x, y, block) -> None: all groups, in parallel when there is more than a chunk."""
+    groups = units(one_group)
 
     def launch(x: Array, y: Array, block: tuple[int, int, int]) -> None:
         plan = planned(*block, split=False)
-        if x.size <= CHUNK:
-            for group in range(plan.groups):
-                one_group(x.ravel(), y.ravel(), plan, group)
-        else:
-            all_groups(x.ravel(), y.ravel(), plan)
+        groups(x.size <= CHUNK, plan.groups, x.ravel(), y.ravel(), plan)
 
     return launch
 
 
-_logsumexp = _launcher(jit(_logsumexp_group), "logsumexp")
+_logsumexp = _launcher(_logsumexp_group)
 
 
 def logsumexp(x, y, *, axes, keepdims):
@@ -115,8 +107,7 @@ def logsumexp(x, y, *, axes, keepdims):
 
 
 def _softmax_kernel(name: str, scale_of: Callable[..., Any], result: Callable[..., Any]) -> Callable[..., None]:
-    group = jit(specialised(_softmax_group, name, scale_of=inlined(scale_of), result=inlined(result)))
-    along = _launcher(group, name)
+    along = _launcher(specialised(_softmax_group, name, scale_of=inlined(scale_of), result=inlined(result)))
 
     def launch(x: Array, y: Array, *, axis: int) -> None:
         if y.size:

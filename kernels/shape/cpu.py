@@ -10,7 +10,8 @@ from math import prod
 
 import numpy as np
 
-from .._numba import pjit, prange
+from .._numba import CHUNK
+from .._units import units
 from .reference import broadcast_to, concat, copy, getitem_grad, pad
 
 __all__ = ["broadcast_to", "concat", "copy", "gather", "getitem_grad", "pad", "scatter_add"]
@@ -25,41 +26,41 @@ def _around(x, axis: int, count: int):
     return x.reshape(prod(x.shape[:axis]), middle, after)
 
 
-@pjit
-def _gather(x, index, y):
-    before, count, after = y.shape
-    for row in prange(before * count):
-        i = row // count
-        k = row % count
-        at = index[k] if index[k] >= 0 else index[k] + x.shape[1]
-        to, source = y[i, k], x[i, at]
-        for j in range(after):
-            to[j] = source[j]
+@units
+def _gather(row, x, index, y):
+    """One row of `after` entries."""
+    _, count, after = y.shape
+    i, k = row // count, row % count
+    at = index[k] if index[k] >= 0 else index[k] + x.shape[1]
+    to, source = y[i, k], x[i, at]
+    for j in range(after):
+        to[j] = source[j]
 
 
 def gather(x, index, y, *, axis):
     if y.size:
         unsigned = UNSIGNED[x.itemsize]
-        _gather(_around(x, axis, 1).view(unsigned), index.ravel(), _around(y, axis, index.ndim).view(unsigned))
+        source, to = _around(x, axis, 1).view(unsigned), _around(y, axis, index.ndim).view(unsigned)
+        _gather(y.size <= 4 * CHUNK, to.shape[0] * to.shape[1], source, index.ravel(), to)
 
 
-@pjit
-def _scatter_add(g, index, y):
-    """A thread owns a block of the last axis of one y[i], so repeated indices add up in order."""
-    before, count, after = g.shape
+@units
+def _scatter_add(unit, g, index, y):
+    """A unit is a block of the last axis of one y[i], so repeated indices add up in order."""
+    _, count, after = g.shape
     blocks = (after + BLOCK - 1) // BLOCK
-    for unit in prange(before * blocks):
-        i = unit // blocks
-        start = unit % blocks * BLOCK
-        stop = min(start + BLOCK, after)
-        y[i, :, start:stop] = 0
-        for k in range(count):
-            at = index[k] if index[k] >= 0 else index[k] + y.shape[1]
-            to, more = y[i, at, start:stop], g[i, k, start:stop]
-            for j in range(to.size):
-                to[j] += more[j]
+    i, start = unit // blocks, unit % blocks * BLOCK
+    stop = min(start + BLOCK, after)
+    y[i, :, start:stop] = 0
+    for k in range(count):
+        at = index[k] if index[k] >= 0 else index[k] + y.shape[1]
+        to, more = y[i, at, start:stop], g[i, k, start:stop]
+        for j in range(to.size):
+            to[j] += more[j]
 
 
 def scatter_add(g, index, y, *, axis, size):
     if y.size:
-        _scatter_add(_around(g, axis, index.ndim), index.ravel(), _around(y, axis, 1))
+        terms, sums = _around(g, axis, index.ndim), _around(y, axis, 1)
+        count = terms.shape[0] * -(-terms.shape[2] // BLOCK)
+        _scatter_add(g.size + y.size <= 4 * CHUNK, count, terms, index.ravel(), sums)
