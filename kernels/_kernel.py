@@ -26,10 +26,11 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from ._prepared import prepare
 
 Array = Any  # numpy.ndarray, or cupy.ndarray on a GPU
 Observer = Callable[["Kernel", tuple[Array, ...], tuple[Array, ...], dict[str, Any], bool], None]
@@ -124,7 +125,7 @@ class Kernel:
 
     def bind(self, arrays: tuple[Array, ...], params: dict[str, Any]) -> Callable[[], None]:
         """A launch on these arrays, inputs and outputs, again and again: what a recorded step is a list of."""
-        return partial(self.implementation(_forced.get() or "cpu"), *arrays, **params)
+        return prepare(self.implementation(_forced.get() or "cpu"), arrays, params)
 
     def __repr__(self) -> str:
         return f"<kernel {self.family}.{self.__name__}({', '.join(self.inputs)}) -> {', '.join(self.outs)}>"

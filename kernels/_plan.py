@@ -16,6 +16,7 @@ import numpy as np
 
 from ._kernel import observers
 from ._recording import Action, Launch, Place, View, buffers
+from ._scratch import own_scratch
 
 Array = Any
 
@@ -92,16 +93,21 @@ def plan(launches: Sequence[Launch | Action], sizes: Sequence[int], results: Seq
         return np.ndarray(place.shape, place.dtype, block, at, place.strides)
 
     bound: list[Launch | Action] = []
-    calls: list[Callable[[], None]] = []
     for launch in launches:
         if isinstance(launch, Launch):
             inputs, outs = (tuple(map(array, places)) for places in (launch.inputs, launch.outs))
-            bound.append(launch._replace(inputs=inputs, outs=outs))
-            calls.append(launch.kernel.bind((*inputs, *outs), launch.params))
-        else:
-            bound.append(launch)
-            calls.append(launch.run)
+            launch = launch._replace(inputs=inputs, outs=outs)
+        bound.append(launch)
+    with own_scratch():  # for other threads run other plans; the first time finds how large each slot must be
+        for _ in range(2):
+            calls = [_call(launch) for launch in bound]
     return Plan(bound, calls, [array(r) for r in results], total, sum(needed.values()))
+
+
+def _call(launch: Launch | Action) -> Callable[[], None]:
+    if isinstance(launch, Action):
+        return launch.run
+    return launch.kernel.bind((*launch.inputs, *launch.outs), launch.params)
 
 
 def _allocate(size: int) -> Array:

@@ -16,6 +16,7 @@ from typing import Any
 
 from ._numba import CHUNK, jit, specialised
 from ._parallel import for_units
+from ._prepared import effect
 
 unit: Callable[..., None]  # what each copy of the loop below binds to its body
 
@@ -29,7 +30,7 @@ def units(body: Callable[..., None]) -> Callable[..., None]:
     loop = jit(specialised(_each, f"{body.__module__}.{body.__name__}", unit=jit(body)))
 
     def run(serial: bool, count: int, *arguments: Any) -> None:
-        loop(serial, count, arguments)
+        effect(loop, serial, count, arguments)
 
     return run
 

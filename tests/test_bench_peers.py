@@ -121,7 +121,7 @@ def test_figures_of_an_evaluation(name: str, form: str) -> None:
     chosen = evaluation.EVALUATIONS[name]
     model, x = steps.CASES[chosen.case].build(8).eval(), steps.CASES[chosen.case].data(3)
     given = evaluation.inputs(model, x)
-    expected = [values.mean() for values in model.evaluate(x, key=KEY).values()]
+    expected = [values.data.mean() for values in model.evaluate(x, key=KEY).values()]
     if form == "jax":
         pytest.importorskip("jax")
         side = evaluation.jax_side(model, given)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tinygen as tg
-from tinygen import ops
+from tinygen import data, kernels, models, ops
 from tinygen.errors import ArgumentError, CheckpointError, ConfigError, NonFiniteError
 from tinygen.train import Interrupted, Run, Trainer, checkpoint, evaluate, report, save_pictures
 from tinygen.train.runlog import read_metrics
@@ -240,7 +240,7 @@ def test_a_batch_larger_than_the_data(make: Callable[..., Run]) -> None:
 def test_evaluate_is_the_mean_of_every_row(make: Callable[..., Run]) -> None:
     run = make("pixelcnn")
     test = run.dataset.test
-    expected = run.model.eval().evaluate(test.x, key=tg.Key(0))["nll_nats"].mean()  # binary data: nothing is drawn
+    expected = run.model.eval().evaluate(test.x, key=tg.Key(0))["nll_nats"].data.mean()  # binary data: nothing is drawn
     found = report(run, "test", 0)
     assert found["nll_nats"] == pytest.approx(expected, rel=1e-6)
     assert found["bits_per_dim"] == pytest.approx(expected / (64 * np.log(2)), rel=1e-6)
@@ -271,3 +271,14 @@ def test_pictures(make: Callable[..., Run]) -> None:
     made = save_pictures(run)
     assert [path.name for path in made] == ["curves.png", "samples.png", "reconstructions.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in made)
+
+
+def test_a_long_evaluation_is_replayed_to_the_same_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    split, model = data.digits().test, models.RealNVP((8, 8, 1), levels=17, hidden=8, blocks=1, key=tg.Key(0))
+    monkeypatch.setattr("tinygen.train.evaluation.ROWS", 50)  # 7 batches and a rest
+    seen = []
+    with kernels.observe(lambda kernel, inputs, outs, params, fresh: seen.append(fresh)):
+        replayed = evaluate(model, split, key=tg.Key(1))
+    assert not all(seen)
+    monkeypatch.setattr("tinygen.train.evaluation.REPLAY_FROM", 99)
+    assert evaluate(model, split, key=tg.Key(1)) == replayed

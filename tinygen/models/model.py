@@ -65,8 +65,8 @@ class Model(Module):
         """The mean over the batch of what is minimised."""
         raise TypeError(f"{type(self).__name__} has no single loss; see objectives().")
 
-    def evaluate(self, x: Array, *, key: Key) -> dict[str, np.ndarray]:
-        """name -> float64 (N,), per example; empty where the model has no likelihood."""
+    def evaluate(self, x: Array, *, key: Key) -> dict[str, Tensor]:
+        """name -> (N,), per example; empty where the model has no likelihood."""
         return {}
 
     def sample(self, n: int, *, key: Key) -> Tensor:

@@ -117,10 +117,10 @@ class PixelCNN(Model):
         """The mean negative log-likelihood, nats per image."""
         return -ops.mean(self.log_prob(x, key=key))
 
-    def evaluate(self, x: Array, *, key: Key) -> dict[str, np.ndarray]:
+    def evaluate(self, x: Array, *, key: Key) -> dict[str, Tensor]:
         """nll_nats, exact."""
         with no_grad():
-            return {"nll_nats": -self.log_prob(x, key=key).data.astype(np.float64)}
+            return {"nll_nats": -self.log_prob(x, key=key)}
 
     def sample(self, n: int, *, key: Key, start: Array | None = None, cached: bool = True) -> Tensor:
         """n images, entries in [0, 1], drawn entry by entry; entries of `start` (n, H, W, C) that are >= 0 are kept.

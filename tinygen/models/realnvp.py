@@ -213,10 +213,10 @@ class RealNVP(Model):
         """The mean negative log-likelihood, nats per example."""
         return -ops.mean(self.log_prob(x, key=key))
 
-    def evaluate(self, x: Array, *, key: Key) -> dict[str, np.ndarray]:
+    def evaluate(self, x: Array, *, key: Key) -> dict[str, Tensor]:
         """nll_nats; for integer data an upper bound, with one draw of the noise."""
         with no_grad():
-            return {"nll_nats": -self.log_prob(x, key=key).data.astype(np.float64)}
+            return {"nll_nats": -self.log_prob(x, key=key)}
 
     def sample(self, n: int, *, key: Key, temperature: float = 1.0) -> Tensor:
         """n draws: rows (n, D), or images (n, H, W, C) on the grid of levels scaled to [0, 1].

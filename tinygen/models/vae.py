@@ -19,6 +19,7 @@ from .. import nn, ops
 from ..errors import ArgumentError
 from ..modes import no_grad
 from ..random import Key
+from ..step import static
 from ..tensor import Array, Tensor
 from .model import DataSpec, Model
 from .preprocess import binarize, dequantize, log_volume
@@ -140,15 +141,15 @@ class VAE(Model):
         )
         return ops.logsumexp(ops.reshape(log_weight, shape=(n, k)), axis=1) - math.log(k)
 
-    def evaluate(self, x: Array, *, key: Key) -> dict[str, np.ndarray]:
+    def evaluate(self, x: Array, *, key: Key) -> dict[str, Tensor]:
         """elbo_nats and iwae_nats: minus the bounds, so upper bounds on the negative log-likelihood.
 
         Both look at the same binarisation (or dequantisation) of x."""
         figures = {}
         with no_grad():
-            figures["elbo_nats"] = -self.elbo(x, key=key).data.astype(np.float64)
-            if self.iwae_samples:
-                figures["iwae_nats"] = -self.iwae(x, self.iwae_samples, key=key).data.astype(np.float64)
+            figures["elbo_nats"] = -self.elbo(x, key=key)
+            if samples := static("VAE.iwae_samples", lambda: self.iwae_samples):
+                figures["iwae_nats"] = -self.iwae(x, samples, key=key)
         return figures
 
     # -- pictures -----------------------------------------------------------------------------------------------------

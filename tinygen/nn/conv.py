@@ -55,6 +55,8 @@ class Conv2d(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.bias is not None:
+            if self.activation is None:
+                return ops.conv2d_bias(x, self.weight, self.bias, **self.geometry)
             return ops.conv2d_bias_act(x, self.weight, self.bias, activation=self.activation, **self.geometry)
         y = ops.conv2d(x, self.weight, **self.geometry)
         return getattr(ops, self.activation)(y) if self.activation else y

@@ -14,7 +14,6 @@ from ..kernels.conv import out_hw
 from ..primitive import primitive
 from ..tensor import Tensor
 from .matmul import _activate, _before_activation, _check_activation
-from .reduce import sum_to
 
 # -- parameters -------------------------------------------------------------------------------------------------------
 
@@ -87,6 +86,12 @@ def _check_forward(op, x, w, stride, pad, dilation, mask, colors):
     return how
 
 
+def _check_bias(op, w, b):
+    if b.shape != w.shape[3:]:
+        raise ShapeError(f"{op}: b has shape {shape_text(b.shape)}, w has {w.shape[3]} output channels. "
+                         f"Pass b ({w.shape[3]},).")  # fmt: skip
+
+
 # -- the family -------------------------------------------------------------------------------------------------------
 
 
@@ -112,15 +117,26 @@ def conv2d_bias_act(x, w, b, *, activation=None, stride=1, pad=0, dilation=1, ma
     op = "conv2d_bias_act"
     how = _check_forward(op, x, w, stride, pad, dilation, mask, colors)
     _check_activation(op, activation)
-    if b.shape != w.shape[3:]:
-        raise ShapeError(f"{op}: b has shape {shape_text(b.shape)}, w has {w.shape[3]} output channels. "
-                         f"Pass b ({w.shape[3]},).")  # fmt: skip
+    _check_bias(op, w, b)
     return kernels.conv.conv2d_bias_act(x, w, b, activation=activation, **how)
 
 
 @conv2d_bias_act.definition
 def _(x, w, b, *, activation, **how):
     return _activate(conv2d(x, w, **how) + b, activation)
+
+
+@primitive
+def conv2d_bias(x, w, b, *, stride=1, pad=0, dilation=1, mask=None, colors=1):
+    """`conv2d_bias_act` without an activation: the gradient then needs no output, and none is kept for it."""
+    how = _check_forward("conv2d_bias", x, w, stride, pad, dilation, mask, colors)
+    _check_bias("conv2d_bias", w, b)
+    return kernels.conv.conv2d_bias_act(x, w, b, activation=None, **how)
+
+
+@conv2d_bias.definition
+def _(x, w, b, **how):
+    return conv2d(x, w, **how) + b
 
 
 @primitive
@@ -148,7 +164,22 @@ def conv2d_weight_grad(x, g_y, *, k, stride=1, pad=0, dilation=1, mask=None, col
 
     k: int or (K, K').  Raises ShapeError, ArgumentError, DTypeError.
     """
-    op = "conv2d_weight_grad"
+    how = _check_weight_grad("conv2d_weight_grad", x, g_y, k, stride, pad, dilation, mask, colors)
+    return kernels.conv.conv2d_weight_grad(x, g_y, **how)
+
+
+@primitive(outs=("g_w", "g_b"))
+def conv2d_weight_bias_grad(x, g_y, *, k, stride=1, pad=0, dilation=1, mask=None, colors=1):
+    """`conv2d_weight_grad`, and the sum of g_y over all pixels, in one kernel: the gradients of weights and bias.
+
+    x (N, H, W, C), g_y (N, H', W', O) -> (*k, C, O), (O,).  Raises ShapeError, ArgumentError, DTypeError.
+    """
+    how = _check_weight_grad("conv2d_weight_bias_grad", x, g_y, k, stride, pad, dilation, mask, colors)
+    return kernels.conv.conv2d_weight_bias_grad(x, g_y, **how)
+
+
+def _check_weight_grad(op, x, g_y, k, stride, pad, dilation, mask, colors):
+    """Refuse what does not fit; returns the canonical parameters."""
     _check_four(op, x=x, g_y=g_y)
     how = _canonical(op, stride, pad, dilation, mask, colors)
     if len(x) != len(g_y):
@@ -156,7 +187,7 @@ def conv2d_weight_grad(x, g_y, *, k, stride=1, pad=0, dilation=1, mask=None, col
     _check_colors(op, colors, x.shape[3], g_y.shape[3])
     k = _pair(op, "k", k)
     _check_out(op, g_y, _windows(op, x.shape[1:3], k, how))
-    return kernels.conv.conv2d_weight_grad(x, g_y, k=k, **how)
+    return {"k": k, **how}
 
 
 def _how(p):
@@ -169,10 +200,17 @@ conv2d.defvjp(
     w=lambda g, x, w_shape, p: conv2d_weight_grad(x, g, k=w_shape[:2], **p),
 )
 conv2d_bias_act.share(g_z=_before_activation)
+conv2d_bias_act.share(g_wb=lambda g_z, x, w_shape, p: conv2d_weight_bias_grad(x, g_z, k=w_shape[:2], **_how(p)))
 conv2d_bias_act.defvjp(
     x=lambda g_z, w, x_shape, p: conv2d_input_grad(g_z, w, x_hw=x_shape[1:3], **_how(p)),
-    w=lambda g_z, x, w_shape, p: conv2d_weight_grad(x, g_z, k=w_shape[:2], **_how(p)),
-    b=lambda g_z, b_shape: sum_to(g_z, shape=b_shape),
+    w=lambda g_wb: g_wb[0],
+    b=lambda g_wb: g_wb[1],
+)
+conv2d_bias.share(g_wb=lambda g, x, w_shape, p: conv2d_weight_bias_grad(x, g, k=w_shape[:2], **p))
+conv2d_bias.defvjp(
+    x=lambda g, w, x_shape, p: conv2d_input_grad(g, w, x_hw=x_shape[1:3], **p),
+    w=lambda g_wb: g_wb[0],
+    b=lambda g_wb: g_wb[1],
 )
 conv2d_input_grad.defvjp(
     g_y=lambda g, w, p: conv2d(g, w, **_how(p)),
@@ -181,6 +219,10 @@ conv2d_input_grad.defvjp(
 conv2d_weight_grad.defvjp(
     x=lambda g, g_y, x_shape, p: conv2d_input_grad(g_y, g, x_hw=x_shape[1:3], **_how(p)),
     g_y=lambda g, x, p: conv2d(x, g, **_how(p)),
+)
+conv2d_weight_bias_grad.defvjp(
+    x=lambda g_g_w, g_y, x_shape, p: conv2d_input_grad(g_y, g_g_w, x_hw=x_shape[1:3], **_how(p)),
+    g_y=lambda g_g_w, g_g_b, x, p: conv2d_bias(x, g_g_w, g_g_b, **_how(p)),
 )
 
 

@@ -142,9 +142,26 @@ def _(x, w, b, *, activation):
     return _activate(matmul(x, w) + b, activation)
 
 
+@primitive(outs=("g_w", "g_b"))
+def linear_weight_grad(x, g_y):
+    """The gradients of a dense layer's w and b in one kernel: x^T g_y, and the sums of g_y's columns.
+
+    x (M, I), g_y (M, O) -> (I, O), (O,).  Raises ShapeError, DTypeError.
+    """
+    _check_float("linear_weight_grad", x=x, g_y=g_y)
+    if x.ndim != 2 or g_y.ndim != 2 or len(x) != len(g_y):
+        raise ShapeError(f"linear_weight_grad: {shown(('x', x), ('g_y', g_y))}. Pass x (M, I) and g_y (M, O).")
+    return kernels.matmul.linear_weight_grad(x, g_y)
+
+
 linear.share(g_z=_before_activation)
+linear.share(g_wb=lambda g_z, x: linear_weight_grad(_rows(x), _rows(g_z)))
 linear.defvjp(
     x=lambda g_z, w: matmul(g_z, w, trans_b=True),
-    w=lambda g_z, x: matmul(_rows(x), _rows(g_z), trans_a=True),
-    b=lambda g_z, b_shape: sum_to(g_z, shape=b_shape),
+    w=lambda g_wb: g_wb[0],
+    b=lambda g_wb: g_wb[1],
+)
+linear_weight_grad.defvjp(
+    x=lambda g_g_w, g_y: matmul(g_y, g_g_w, trans_b=True),
+    g_y=lambda g_g_w, g_g_b, x: linear(x, g_g_w, g_g_b, activation=None),
 )

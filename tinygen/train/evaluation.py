@@ -14,9 +14,11 @@ from ..metrics import bits_per_dim, mode_coverage
 from ..models import Model
 from ..modes import no_grad
 from ..random import Key
+from ..step import step
 from .run import Run
 
 ROWS = 100  # examples evaluated at once: part of what a figure with drawn noise depends on
+REPLAY_FROM = 5  # batches
 WEIGHTS = 5_000  # importance weights at once, which bounds the memory at any k
 DRAWN = 250  # samples drawn at once
 COVERAGE_SAMPLES = 10_000
@@ -37,13 +39,15 @@ def evaluate(
     found: dict[str, list[np.ndarray]] = {}
     training, k_before = model.training, getattr(model, "iwae_samples", None)
     model.eval()
+    # batches of one size are recorded and replayed, where they are so many that it pays
+    replayed = step(model.evaluate) if len(split) >= REPLAY_FROM * rows else model.evaluate
     if has_bound:
         model.iwae_samples = iwae_samples  # type: ignore[attr-defined]
     try:
         with no_grad():
             for x, batch_key in split.batches(rows, key=key, shuffle=False, drop_last=False):
                 between()
-                for name, values in model.evaluate(x, key=batch_key).items():
+                for name, values in (replayed if len(x) == rows else model.evaluate)(x, key=batch_key).items():
                     found.setdefault(name, []).append(np.asarray(values, np.float64))
     finally:
         model.train(training)

@@ -254,6 +254,14 @@ case(
 )
 
 
+case(
+    ops.conv2d_bias,
+    lambda d: _with_bias(d, False),
+    torch=lambda torch, x, w, b, **how: _torch_bias_act(torch, x, w, b, activation=None, **how),
+    errors=[error(lambda d: ((*_x_w(d), d.normal(3)), {}), ShapeError, "b has shape \\(3,\\), w has 4")],
+)
+
+
 def _torch_weight_bias_grad(torch, x, g, **how):
     return _torch_weight_grad(torch, x, g, **how), g.sum((0, 1, 2))
 
