@@ -1,7 +1,8 @@
 """The steps of `_then.py` on a tile that is still in registers, or on a whole array where no tile holds final sums.
 
 Which steps there are is known at run time only: a branch per tile and step, always taken the same way, is cheaper
-than a compilation for each combination.
+than a compilation for each combination.  It is one operation in LLVM IR like those of `_simd.py`, for between loops
+Numba would count references to the arrays it hands on, and every count would send the tile to memory and back.
 """
 
 from __future__ import annotations
@@ -10,84 +11,143 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
-from ._numba import CHUNK, inlined
-from ._simd import ROWS, at_least, choose, get, plus, put, span, times, width, zeros
-from ._then import ACTIVATIONS, GATES, Step, parsed
+from ._numba import CHUNK
+from ._prepared import unprepared
+from ._simd import INDEX, LINE, ROWS, Emit, get, span, width
+from ._then import STAGES, Step, parsed
 from ._units import units
 
 Array = Any
 After = tuple[Array, ...]
 
 STRETCH = 32  # tiles in a unit of a pass over a whole array
+BIAS, ACTIVATION, GATE, ADD, ALSO = range(len(STAGES))
 
 
 @lru_cache(maxsize=1024)
 def _codes(then: tuple[Step, ...], dtype: np.dtype) -> tuple[tuple[int, ...], Array, Array]:
-    """Where the extra arrays and the second output go, and (activation, gate, also): 0 none, 1 relu, 2 leaky; slopes.
+    """The stages that take an array, and for each stage a code and a slope.
 
-    Places: 0 the bias, 1 the gate, 2 what is added.
+    Code 0: nothing; 1: the step without a slope; 2: the one with.
     """
-    places, kinds, slopes = [], np.zeros(3, np.int64), np.zeros(3, dtype)
+    taking, codes, slopes = [], np.zeros(len(STAGES), np.int64), np.zeros(len(STAGES), dtype)
     for name, parameter in map(parsed, then):
-        at = next((i for i, names in enumerate((ACTIVATIONS, GATES, ("also",))) if name in names), None)
-        if at != 0 and name != "also":
-            places.append(1 if at == 1 else 0 if name == "bias" else 2)
-        if at is not None:
-            slope = parameter[1] if name == "also" else parameter
-            kinds[at], slopes[at] = (1, 0) if slope is None else (2, slope)
-    return tuple(places), kinds, slopes
+        at = next(i for i, names in enumerate(STAGES) if name in names)
+        if at in (BIAS, GATE, ADD):
+            taking.append(at)
+        slope = parameter[1] if at == ALSO else parameter
+        codes[at], slopes[at] = (1, 0) if slope is None else (2, slope)
+    return tuple(taking), codes, slopes
 
 
 @lru_cache(maxsize=8)
 def no_steps(dtype: np.dtype) -> After:
-    """The argument of `finish` where nothing follows; an array without entries is one that is left out."""
+    """The argument of `finish` where nothing follows."""
     return (*[np.empty(0, dtype)] * 4, *_codes((), dtype)[1:])
 
 
 def flat(a: Array) -> Array:
     """a as a line; copied if read-only or misaligned, for those are other types to Numba and would compile anew."""
-    return a.ravel() if a.flags.behaved else a.flatten()
+    if a.flags.behaved:
+        return a.ravel()
+    unprepared()
+    return a.flatten()
 
 
 def after(then: tuple[Step, ...], rest: tuple[Array, ...]) -> tuple[Array, After]:
     """The first output, and the argument of `finish`; rest: the extra arrays, then the outputs."""
     dtype = rest[-1].dtype
-    places, kinds, slopes = _codes(then, dtype)
-    found = list(no_steps(dtype)[:4])
-    for place, a in zip(places, rest):
-        found[place] = flat(a)
-    y, *second = rest[len(places) :]
+    taking, codes, slopes = _codes(then, dtype)
+    bias, gate, other, also = no_steps(dtype)[:4]
+    for stage, a in zip(taking, rest):
+        if stage == BIAS:
+            bias = flat(a)
+        elif stage == GATE:
+            gate = flat(a)
+        else:
+            other = flat(a)
+    y, *second = rest[len(taking) :]
     if second:
-        found[3] = flat(second[0])
-    return y, (*found, kinds, slopes)
+        also = flat(second[0])
+    return y, (bias, gate, other, also, codes, slopes)
 
 
-@inlined
-def _activated(acc, kind, slope):
-    """relu (kind 1) or leaky relu (kind 2); NaN stays."""
-    if kind == 1:
-        return at_least(acc, slope)
-    if kind == 2:
-        return choose(acc, acc, times(acc, slope))
-    return acc
+@intrinsic
+def foresee(typing: Any, y: Any, to: Any, column: Any, after: Any) -> Any:
+    """Have everything that `finish` will touch for this tile brought near: ask when its sums are begun."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        y, to, column, after = arguments
+        kind, b = signature.args[0], builder
+        e, rows = Emit(context, b, kind.dtype), cgutils.unpack_tuple(b, to)
+        _, gate, other, also, codes, _ = cgutils.unpack_tuple(b, after)
+        ends = [b.add(column, INDEX(at)) for at in range(0, e.columns, LINE * 8 // kind.dtype.bitwidth)]
+        e.prefetch(kind, y, rows, ends, writes=True)
+        for stage, array in ((GATE, gate), (ADD, other), (ALSO, also)):
+            with b.if_then(b.icmp_signed(">", b.load(e.at(signature.args[3][4], codes, INDEX(stage))), INDEX(0))):
+                e.prefetch(kind, array, rows, ends, writes=stage == ALSO)
+        return context.get_dummy_value()
+
+    return types.void(y, to, types.intp, after), emit
 
 
-@inlined
-def finish(acc, y, to, column, columns, after):
-    """y[to[r] + column : + columns] = the steps on acc[r]: the tile's place in every array of y's shape is the same."""
-    bias, gate, residual, also, kinds, slopes = after
-    if bias.size > 0:
-        acc = plus(acc, get(bias, span(0, 0, 0, 0), column, columns))
-    acc = _activated(acc, kinds[0], slopes[0])
-    if kinds[1] > 0:
-        low = times(acc, slopes[1]) if kinds[1] == 2 else zeros(y, to)  # not times 0: infinities
-        acc = choose(get(gate, to, column, columns), acc, low)
-    if residual.size > 0:
-        acc = plus(acc, get(residual, to, column, columns))
-    put(acc, y, to, column, columns)
-    if kinds[2] > 0:
-        put(_activated(acc, kinds[2], slopes[2]), also, to, column, columns)
+@intrinsic
+def finish(typing: Any, acc: Any, y: Any, to: Any, column: Any, columns: Any, after: Any) -> Any:
+    """y[to[r] + column : + columns] = the steps on acc[r]: the tile has one place in all arrays of y's shape."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        acc, y, to, column, columns, after = arguments
+        kind = signature.args[1]
+        e, b, rows = Emit(context, builder, kind.dtype), builder, cgutils.unpack_tuple(builder, to)
+        bias, gate, other, also, codes, slopes = cgutils.unpack_tuple(builder, after)
+        zero = ir.Constant(e.vector, None)
+
+        def code(stage: int) -> Any:
+            return b.load(e.at(signature.args[5][4], codes, INDEX(stage)))
+
+        def given(stage: int) -> Any:
+            return b.icmp_signed(">", code(stage), INDEX(0))
+
+        def scaled(values: list[Any], stage: int) -> list[Any]:
+            slope = e.splat(b.load(e.at(kind, slopes, INDEX(stage))))
+            return [b.fmul(v, slope) for v in values]
+
+        def chosen(signs: list[Any], high: list[Any], low: list[Any]) -> list[Any]:
+            return [b.select(b.fcmp_ordered(">", s, zero), h, v) for s, h, v in zip(signs, high, low)]
+
+        def sum_of(values: list[Any], others: list[Any]) -> list[Any]:
+            return [b.fadd(v, o) for v, o in zip(values, others)]
+
+        def relu(values: list[Any]) -> list[Any]:  # NaN stays
+            return [b.select(b.fcmp_ordered("<", v, zero), zero, v) for v in values]
+
+        def activated(values: list[Any], stage: int) -> list[Any]:
+            values = e.when(b.icmp_signed("==", code(stage), INDEX(1)), values, relu)
+            sloped = b.icmp_signed("==", code(stage), INDEX(2))
+            return e.when(sloped, values, lambda values: chosen(values, values, scaled(values, stage)))
+
+        def gated(values: list[Any]) -> list[Any]:
+            sloped = b.icmp_signed("==", code(GATE), INDEX(2))  # not times a slope of 0: infinities
+            low = e.when(sloped, [zero] * len(values), lambda _: scaled(values, GATE))
+            return chosen(e.get(kind, gate, rows, column, columns), values, low)
+
+        row = [INDEX(0)]
+        values = cgutils.unpack_tuple(b, acc)
+        values = e.when(given(BIAS), values, lambda v: sum_of(v, e.get(kind, bias, row, column, columns) * len(rows)))
+        values = activated(values, ACTIVATION)
+        values = e.when(given(GATE), values, gated)
+        values = e.when(given(ADD), values, lambda v: sum_of(v, e.get(kind, other, rows, column, columns)))
+        e.put(values, kind, y, rows, column, columns)
+        with b.if_then(given(ALSO)):
+            e.put(activated(values, ALSO), kind, also, rows, column, columns)
+        return context.get_dummy_value()
+
+    return types.void(acc, y, to, types.intp, types.intp, after), emit
 
 
 @units

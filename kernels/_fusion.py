@@ -59,7 +59,7 @@ def _matmul(launch: Launch) -> Head | None:
 
 def _linear(launch: Launch) -> Head | None:
     steps = _activation(launch.params["activation"])
-    if steps is None:
+    if steps is None or len(launch.inputs[0].shape) < 2:
         return None
     params = {"trans_a": False, "trans_b": False, "then": ("bias", *steps)}
     return Head(matmul.matmul_then, launch.inputs, params)

@@ -37,7 +37,7 @@ class _Unprepared(Exception):
 
 
 def unprepared() -> None:
-    """Say, before any effect, that what follows works on arrays in Python."""
+    """Say that what follows works on arrays in Python, so that the whole has to be called."""
     if _collected.calls is not None:
         raise _Unprepared
 

@@ -13,10 +13,10 @@ Each operation below is a few lines of LLVM IR, typed by its arguments, for floa
     put(acc, y, rows, q, n)       y[rows[r] + q : + n] = acc[r, :n]
     rank1(acc, x, rows, i, w, p)  acc[r, :] += x[rows[r] + i] * w[p : p + width]      one multiply-add per vector
     plus(a, b)                    a + b
-    times(a, scalar)              a * scalar
-    choose(a, b, c)               b where a > 0, else c
-    at_least(a, floor)            max(a, floor), NaN kept: relu for a floor of 0
+    turn(x, i, step, y, q, n)     y[q + r * n + c] = x[i + r + c * step], r, c below the length of a vector
     distance(x, z)                elements from x[0] to z[0]: with it, a row of x may lie in another array
+    line(x)                       elements in a line of the cache
+    prefetch(x, rows, i)          have the lines of x[rows[r] + i] brought near, to be read soon
 
 `rows` is a tuple of element offsets, so the rows of a tile may lie anywhere: a row offset is all that a shifted pixel
 of a convolution needs, and its length is the height of the tile.  Entries may be equal: a ragged last tile repeats its
@@ -55,6 +55,8 @@ def _machine(features: str) -> tuple[int, int]:
 BYTES, ROWS = _machine(cpu_target.target_context.codegen().magic_tuple()[2])
 VECTORS = 2  # of a row
 
+LINE = 64  # bytes of a cache line
+
 INDEX = ir.IntType(64)
 
 
@@ -73,13 +75,14 @@ class _VectorModel(PrimitiveModel):
         super().__init__(manager, kind, kind.ir)
 
 
-class _Emit:
-    """Writes the IR of one operation: the pieces that all of them share."""
+class Emit:
+    """Writes the IR of one operation: the pieces that all of them share.  A tile is a list of vectors, row by row."""
 
     def __init__(self, context: Any, builder: Any, dtype: types.Float):
         self.context, self.b, self.dtype = context, builder, dtype
         self.vector = Vector(dtype).ir
         self.length = self.vector.count
+        self.columns = VECTORS * self.length
 
     def at(self, kind: Any, array: Any, *index: Any) -> Any:
         """Pointer to array[sum of index]."""
@@ -134,6 +137,53 @@ class _Emit:
         columns = [range(c * self.length, (c + 1) * self.length) for c in range(VECTORS)]
         return [self.b.icmp_signed("<", ir.Constant(n.type, list(column)), n) for column in columns]
 
+    def when(self, condition: Any, values: list[Any], change: Any) -> list[Any]:
+        """change(values) where the condition holds, else the values."""
+        before = self.b.block
+        with self.b.if_then(condition):
+            changed, after = change(values), self.b.block
+        return self._joined((values, before), (changed, after))
+
+    def get(self, kind: Any, array: Any, rows: list[Any], q: Any, n: Any) -> list[Any]:
+        """The vectors array[row + q : + n] for every row, with zeros from column n."""
+        pointers = [p for row in rows for p in self.vectors(kind, array, row, q)]
+        with self.b.if_else(self.whole(n), likely=True) as (full, ragged):
+            with full:
+                loaded, where = [self.load(p) for p in pointers], self.b.block
+            with ragged:
+                masks = self.masks(n) * len(rows)
+                some, elsewhere = [self.masked_load(p, m) for p, m in zip(pointers, masks)], self.b.block
+        return self._joined((loaded, where), (some, elsewhere))
+
+    def put(self, values: list[Any], kind: Any, array: Any, rows: list[Any], q: Any, n: Any) -> None:
+        """array[row + q : + n] = the values, for every row."""
+        pointers = [p for row in rows for p in self.vectors(kind, array, row, q)]
+        with self.b.if_else(self.whole(n), likely=True) as (full, ragged):
+            with full:
+                for value, pointer in zip(values, pointers):
+                    self.store(value, pointer)
+            with ragged:
+                for value, pointer, mask in zip(values, pointers, self.masks(n) * len(rows)):
+                    self.masked_store(value, pointer, mask)
+
+    def prefetch(self, kind: Any, array: Any, rows: list[Any], ends: list[Any], *, writes: bool) -> None:
+        """Have the lines of array[row + end] brought into the nearest cache."""
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        signature = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        hint = cgutils.get_or_insert_function(self.b.module, signature, "llvm.prefetch.p0")
+        for row in rows:
+            for end in ends:
+                pointer = self.b.bitcast(self.at(kind, array, row, end), byte)
+                self.b.call(hint, [pointer, word(int(writes)), word(3), word(1)])
+
+    def _joined(self, *ways: tuple[list[Any], Any]) -> list[Any]:
+        """The values of the block that control came from."""
+        joined = [self.b.phi(self.vector) for _ in ways[0][0]]
+        for values, block in ways:
+            for phi, value in zip(joined, values):
+                phi.add_incoming(value, block)
+        return joined
+
 
 def _tile(dtype: types.Float, rows: types.UniTuple) -> types.UniTuple:
     return types.UniTuple(Vector(dtype), len(rows) * VECTORS)
@@ -147,11 +197,18 @@ def width(typing: Any, x: Any) -> Any:
 
 
 @intrinsic
+def line(typing: Any, x: Any) -> Any:
+    """Elements of x in a line of the cache."""
+    elements = LINE // (x.dtype.bitwidth // 8)
+    return types.intp(x), lambda context, builder, signature, arguments: INDEX(elements)
+
+
+@intrinsic
 def read(typing: Any, a: Any, i: Any) -> Any:
     """a[i]."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load(_Emit(context, builder, types.float32).at(signature.args[0], *arguments))
+        return builder.load(Emit(context, builder, types.float32).at(signature.args[0], *arguments))
 
     return a.dtype(a, types.intp), emit
 
@@ -189,7 +246,7 @@ def take(typing: Any, a: Any, i: Any, step: Any, hole: Any) -> Any:
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         a, i, step, hole = arguments
-        e = _Emit(context, builder, types.float32)
+        e = Emit(context, builder, types.float32)
         rows = []
         for r in range(ROWS):
             index = builder.sext(builder.load(e.at(signature.args[0], a, i, r)), INDEX)
@@ -205,12 +262,25 @@ def distance(typing: Any, x: Any, z: Any) -> Any:
     """Elements from x[0] to z[0], two arrays of one dtype."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        e = _Emit(context, builder, x.dtype)
+        e = Emit(context, builder, x.dtype)
         ends = [e.at(kind, array, INDEX(0)) for kind, array in zip(signature.args, arguments)]
         start, end = (builder.ptrtoint(pointer, INDEX) for pointer in ends)
         return builder.sdiv(builder.sub(end, start), INDEX(x.dtype.bitwidth // 8))
 
     return types.intp(x, z), emit
+
+
+@intrinsic
+def prefetch(typing: Any, x: Any, rows: Any, i: Any) -> Any:
+    """Have the lines of x[rows[r] + i] brought near: a hint, harmless for any address."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        x, rows, i = arguments
+        e = Emit(context, builder, signature.args[0].dtype)
+        e.prefetch(signature.args[0], x, cgutils.unpack_tuple(builder, rows), [i], writes=False)
+        return context.get_dummy_value()
+
+    return types.void(x, rows, types.intp), emit
 
 
 @intrinsic
@@ -230,7 +300,7 @@ def fill(typing: Any, w: Any, p: Any, rows: Any) -> Any:
     tile = _tile(w.dtype, rows)
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        e = _Emit(context, builder, w.dtype)
+        e = Emit(context, builder, w.dtype)
         row = [e.load(pointer) for pointer in e.vectors(signature.args[0], *arguments[:2])]
         return context.make_tuple(builder, tile, row * len(rows))
 
@@ -243,7 +313,7 @@ def rank1(typing: Any, acc: Any, x: Any, rows: Any, i: Any, w: Any, p: Any) -> A
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         acc, x, rows, i, w, p = arguments
-        e = _Emit(context, builder, signature.args[1].dtype)
+        e = Emit(context, builder, signature.args[1].dtype)
         old = cgutils.unpack_tuple(builder, acc)
         weights = [e.load(pointer) for pointer in e.vectors(signature.args[4], w, p)]
         new = []
@@ -255,51 +325,15 @@ def rank1(typing: Any, acc: Any, x: Any, rows: Any, i: Any, w: Any, p: Any) -> A
     return acc(acc, x, rows, types.intp, w, types.intp), emit
 
 
-def _entrywise(emit_one: Any) -> Any:
-    """Tiles to a tile: emit_one(e, *values) for every vector; what is no tile is a scalar, made a vector."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        tile = signature.return_type
-        e = _Emit(context, builder, tile.dtype.dtype)
-        columns = [
-            cgutils.unpack_tuple(builder, a) if kind == tile else [e.splat(a)] * len(tile)
-            for kind, a in zip(signature.args, arguments)
-        ]
-        return context.make_tuple(builder, tile, [emit_one(e, *values) for values in zip(*columns)])
-
-    return emit
-
-
 @intrinsic
 def plus(typing: Any, a: Any, b: Any) -> Any:
     """a + b."""
-    return a(a, b), _entrywise(lambda e, a, b: e.b.fadd(a, b))
 
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        a, b = (cgutils.unpack_tuple(builder, tile) for tile in arguments)
+        return context.make_tuple(builder, signature.return_type, [builder.fadd(x, y) for x, y in zip(a, b)])
 
-@intrinsic
-def times(typing: Any, a: Any, scalar: Any) -> Any:
-    """a * scalar, of the tile's dtype."""
-    return a(a, a.dtype.dtype), _entrywise(lambda e, a, scalar: e.b.fmul(a, scalar))
-
-
-@intrinsic
-def choose(typing: Any, a: Any, b: Any, c: Any) -> Any:
-    """b where a > 0, else c (also where a is NaN)."""
-
-    def emit_one(e: _Emit, a: Any, b: Any, c: Any) -> Any:
-        return e.b.select(e.b.fcmp_ordered(">", a, ir.Constant(e.vector, None)), b, c)
-
-    return a(a, b, c), _entrywise(emit_one)
-
-
-@intrinsic
-def at_least(typing: Any, a: Any, floor: Any) -> Any:
-    """max(a, floor), NaN kept; floor is a scalar of the tile's dtype."""
-
-    def emit_one(e: _Emit, a: Any, floor: Any) -> Any:
-        return e.b.select(e.b.fcmp_ordered("<", a, floor), floor, a)
-
-    return a(a, a.dtype.dtype), _entrywise(emit_one)
+    return a(a, b), emit
 
 
 @intrinsic
@@ -308,20 +342,8 @@ def get(typing: Any, y: Any, rows: Any, q: Any, n: Any) -> Any:
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         y, rows, q, n = arguments
-        e = _Emit(context, builder, signature.args[0].dtype)
-        pointers = [p for row in cgutils.unpack_tuple(builder, rows) for p in e.vectors(signature.args[0], y, row, q)]
-        with builder.if_else(e.whole(n), likely=True) as (full, ragged):
-            with full:
-                loaded, where = [e.load(p) for p in pointers], builder.block
-            with ragged:
-                masks = e.masks(n) * (len(pointers) // VECTORS)
-                some, elsewhere = [e.masked_load(p, m) for p, m in zip(pointers, masks)], builder.block
-        values = []
-        for a, b in zip(loaded, some):
-            phi = builder.phi(e.vector)
-            phi.add_incoming(a, where)
-            phi.add_incoming(b, elsewhere)
-            values.append(phi)
+        e, kind = Emit(context, builder, signature.args[0].dtype), signature.args[0]
+        values = e.get(kind, y, cgutils.unpack_tuple(builder, rows), q, n)
         return context.make_tuple(builder, signature.return_type, values)
 
     return _tile(y.dtype, rows)(y, rows, types.intp, types.intp), emit
@@ -333,17 +355,39 @@ def put(typing: Any, acc: Any, y: Any, rows: Any, q: Any, n: Any) -> Any:
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         acc, y, rows, q, n = arguments
-        e = _Emit(context, builder, signature.args[1].dtype)
-        values = cgutils.unpack_tuple(builder, acc)
-        pointers = [p for row in cgutils.unpack_tuple(builder, rows) for p in e.vectors(signature.args[1], y, row, q)]
-        with builder.if_else(e.whole(n), likely=True) as (full, ragged):
-            with full:
-                for value, pointer in zip(values, pointers):
-                    e.store(value, pointer)
-            with ragged:
-                masks = e.masks(n) * (len(pointers) // VECTORS)
-                for value, pointer, mask in zip(values, pointers, masks):
-                    e.masked_store(value, pointer, mask)
+        e, kind = Emit(context, builder, signature.args[1].dtype), signature.args[1]
+        e.put(cgutils.unpack_tuple(builder, acc), kind, y, cgutils.unpack_tuple(builder, rows), q, n)
         return context.get_dummy_value()
 
     return types.void(acc, y, rows, types.intp, types.intp), emit
+
+
+@intrinsic
+def turn(typing: Any, x: Any, i: Any, step: Any, y: Any, q: Any, n: Any) -> Any:
+    """y[q + r * n + c] = x[i + r + c * step] for r, c below the length of a vector: a square block transposed.
+
+    Rows are interleaved with those half the square away, log2(length) times.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        x, i, step, y, q, n = arguments
+        e = Emit(context, builder, signature.args[0].dtype)
+        size = e.length
+
+        def place(kind: Any, array: Any, start: Any, stride: Any, row: int) -> Any:
+            at = e.at(kind, array, start, builder.mul(stride, INDEX(row)))
+            return builder.bitcast(at, e.vector.as_pointer())
+
+        rows = [e.load(place(signature.args[0], x, i, step, row)) for row in range(size)]
+        masks = [
+            ir.Constant(ir.VectorType(ir.IntType(32), size), [at + lane for at in half for lane in (0, size)])
+            for half in (range(size // 2), range(size // 2, size))
+        ]
+        for _ in range(size.bit_length() - 1):
+            pairs = zip(rows[: size // 2], rows[size // 2 :])
+            rows = [builder.shuffle_vector(a, b, mask) for a, b in pairs for mask in masks]
+        for row, value in enumerate(rows):
+            e.store(value, place(signature.args[3], y, q, n, row))
+        return context.get_dummy_value()
+
+    return types.void(x, types.intp, types.intp, y, types.intp, types.intp), emit

@@ -114,6 +114,15 @@ def conv2d_weight_grad(
     return Spec((*k, x.shape[3], g.shape[3]), x.dtype)
 
 
+@kernel("g_w", "g_b")
+def conv2d_weight_bias_grad(
+    x: Array, g: Array, *, k: Pair, stride: Pair = (1, 1), pad: Pads = NO_PAD, dilation: Pair = (1, 1),
+    mask: str | None = None, colors: int = 1,
+) -> tuple[Spec, Spec]:  # fmt: skip
+    """`conv2d_weight_grad`, and the sum of g over all pixels (O,): g is read once for both."""
+    return conv2d_weight_grad.plan(x, g, k=k), Spec(g.shape[3:], g.dtype)
+
+
 @kernel("y")
 def pool2d(x: Array, *, size: Pair, stride: Pair, factor: float) -> Spec:
     """factor times the sum over each window; one that does not fit is dropped.  x (N, H, W, C) -> y (N, H', W', C)."""

@@ -140,3 +140,25 @@ def layout(window: Window, adjoint: bool, c: int) -> Layout:
             runs.append([offset, c])
     offsets, lengths = np.array(runs, np.int64).reshape(len(runs), 2).T.copy()
     return Layout(hw, (rows[0], columns[0]), (rows[1], columns[1]), step, offsets, lengths)
+
+
+class Homes(NamedTuple):
+    """Where the pixels of an image lie in a frame: runs of `length` elements, from image[at] to frame[place]."""
+
+    at: np.ndarray
+    place: np.ndarray
+    length: int
+
+
+@lru_cache(maxsize=64)
+def homes(window: Window, adjoint: bool, c: int, width: int) -> Homes:
+    """The runs of one image, whose rows have `width` pixels of c channels, in the frame of `layout`."""
+    how = layout(window, adjoint, c)
+    (rows, columns), (down, across) = how.keep, how.place
+    at = np.arange(rows.start, rows.stop) * width + columns.start
+    place = np.arange(down.start, down.stop, down.step) * how.hw[1] + across.start
+    if across.step == 1:
+        return Homes(at * c, place * c, (columns.stop - columns.start) * c)
+    steps = np.arange(columns.stop - columns.start)
+    at, place = at[:, None] + steps, place[:, None] + steps * across.step
+    return Homes(at.ravel() * c, place.ravel() * c, c)

@@ -75,6 +75,11 @@ def conv2d_weight_grad(x, g, g_w, *, k, stride, pad, dilation, mask, colors):
         g_w[link] = np.einsum("nhwc,nhwo->co", x[seen], g[..., link[3]])
 
 
+def conv2d_weight_bias_grad(x, g, g_w, g_b, **how):
+    conv2d_weight_grad(x, g, g_w, **how)
+    g_b[...] = g.sum(axis=(0, 1, 2))
+
+
 def pool2d(x, y, *, size, stride, factor):
     y[...] = 0
     for _, _, window in taps(y.shape[1:3], size, stride):

@@ -59,3 +59,12 @@ def matmul_then(
     and with ("also", activation) a second output like it.
     """
     return outputs(then, matmul.plan(a, b, trans_a=trans_a, trans_b=trans_b))
+
+
+@kernel("g_w", "g_b")
+def linear_weight_grad(x: Array, g: Array) -> tuple[Spec, Spec]:
+    """The gradients of a dense layer's w and b: x^T g, and the sums of g's columns, for which g is read once.
+
+    x (M, I), g (M, O) -> (I, O), (O,).
+    """
+    return Spec((x.shape[1], g.shape[1]), x.dtype), Spec(g.shape[1:], g.dtype)

@@ -13,17 +13,19 @@ from typing import Any
 import numpy as np
 from numba import get_num_threads
 
-from .._epilogue import After, after, finish, flat, no_steps
+from .._epilogue import After, after, finish, flat, foresee, no_steps
 from .._numba import jit
-from .._simd import BYTES, ROWS, VECTORS, fill, get, plus, put, rank1, span, width, zeros
+from .._prepared import prepared, unprepared
+from .._simd import BYTES, LINE, ROWS, VECTORS, fill, get, line, plus, prefetch, put, rank1, span, turn, width, zeros
 from .._then import Step
 from .._units import units
 from ..elementwise import cpu as elementwise
+from ..reduce.cpu import sum
 from . import ACTIVATIONS, steps
 
 Array = Any
 
-LINE = 16  # elements of a row taken at once where b is transposed: a cache line is then read in one go
+AHEAD = 32  # rows: how long before its use a row is brought near, where the machine does not see it coming
 U = np.uint64  # unsigned indices spare Numba's wraparound test
 ORIGIN = np.zeros(1, np.int64)
 SERIAL = 1 << 18  # multiply-adds, 5 us: below, waking the other threads costs more than they give
@@ -34,46 +36,73 @@ K_BLOCK = 1024  # rows of a packed panel: 128 KB, half of a small L2 cache
 def pack(b, at, row_step, column_step, rows, columns, panel, p):
     """panel[p + r * width + j] = b[at + r * row_step + j * column_step]; the columns up to a tile's width are zero."""
     nr, one_row = width(b), (0,)
-    if column_step == 1 and columns == nr:
+    if column_step == 1:
         for r in range(rows):
-            put(fill(b, at + r * row_step, one_row), panel, one_row, p + r * nr, nr)
+            prefetch(b, one_row, at + (r + AHEAD) * row_step)
+            prefetch(b, one_row, at + (r + AHEAD) * row_step + nr // 2)
+            put(get(b, one_row, at + r * row_step, columns), panel, one_row, p + r * nr, nr)
     else:
-        whole = rows // LINE * LINE
-        for s in range(0, whole, LINE):
-            for j in range(columns):
-                for r in range(LINE):
-                    panel[U(p + (s + r) * nr + j)] = b[U(at + (s + r) * row_step + j * column_step)]
-        for r in range(whole, rows):
-            for j in range(columns):
-                panel[U(p + r * nr + j)] = b[U(at + r * row_step + j * column_step)]
+        square = nr // VECTORS
+        turned, across = rows // square * square if row_step == 1 else 0, columns // square * square
+        for r in range(0, turned, square):
+            for j in range(0, across, square):
+                turn(b, at + r + j * column_step, column_step, panel, p + r * nr + j, nr)
         for r in range(rows):
+            for j in range(across if r < turned else 0, columns):
+                panel[U(p + r * nr + j)] = b[U(at + r * row_step + j * column_step)]
             for j in range(columns, nr):
                 panel[U(p + r * nr + j)] = 0
 
 
+@jit
+def aligned(n, x):
+    """n uninitialised elements of the dtype of x that begin at a cache line."""
+    raw = np.empty(n + line(x), x.dtype)
+    start = -raw.ctypes.data % LINE // x.itemsize
+    return raw[start : start + n]
+
+
+@jit
+def add_columns(panel, p, rows, totals, at, columns, first):
+    """totals[at + j] = (0 if `first`, else what it was) + the sum of column j of a packed panel."""
+    nr, one_row = width(panel), (0,)
+    total = zeros(panel, one_row)
+    for r in range(rows):
+        total = plus(total, fill(panel, p + r * nr, one_row))
+    if not first:
+        total = plus(get(totals, one_row, at, columns), total)
+    put(total, totals, one_row, at, columns)
+
+
 @units
-def _product(unit, a, a_at, a_row, a_k, b, b_at, b_k, b_column, y, m, n, k, groups, after):
+def _product(unit, a, a_at, a_row, a_k, b, b_at, b_k, b_column, y, m, n, k, groups, totals, after):
     """y[z] = a[z] b[z], then `finish`: one panel of b against one of `groups` ranges of rows of a, for one z.
 
-    Arrays are flat, steps count elements, a[z] begins at a_at[z].
+    Arrays are flat, steps count elements, a[z] begins at a_at[z].  totals: empty, or the sums of b's columns.
     """
     nr = width(a)
     panels, tiles = (n + nr - 1) // nr, (m + ROWS - 1) // ROWS
     per = (tiles + groups - 1) // groups
     z, column, first = unit // (panels * groups), unit // groups % panels * nr, unit % groups * per
     columns = min(nr, n - column)
-    panel = np.empty(min(k, K_BLOCK) * nr, a.dtype)
+    panel = aligned(min(k, K_BLOCK) * nr, a)
     for start in range(0, max(k, 1), K_BLOCK):
         depth = min(k - start, K_BLOCK)
         pack(b, b_at[z] + start * b_k + column * b_column, b_k, b_column, depth, columns, panel, 0)
+        if first == 0 and totals.size > 0:
+            add_columns(panel, 0, depth, totals, column, columns, start == 0)
         for t in range(first, min(first + per, tiles)):
             rows, to = span(t * ROWS, 0, m - 1, a_row), span(z * m + t * ROWS, z * m, z * m + m - 1, n)
+            soon = span((t + 1) * ROWS, 0, m - 1, a_row)
             i, p = a_at[z] + start * a_k, 0
             acc = zeros(a, rows)
-            for _ in range(depth):
-                acc = rank1(acc, a, rows, i, panel, p)
-                i += a_k
-                p += nr
+            foresee(y, to, column, after)
+            for s in range(0, depth, line(a)):
+                prefetch(a, soon, i)
+                for _ in range(min(depth - s, line(a))):
+                    acc = rank1(acc, a, rows, i, panel, p)
+                    i += a_k
+                    p += nr
             if start > 0:
                 acc = plus(get(y, to, column, columns), acc)
             if start + depth < k:
@@ -91,9 +120,10 @@ def places(shape: tuple[int, ...], batch: tuple[int, ...]) -> Array:
 
 
 def product(
-    a: Array, b: Array, y: Array, then: After | None = None, *, trans_a: bool = False, trans_b: bool = False
-) -> None:
-    """y = a b, as `matmul` declares it, then the steps."""
+    a: Array, b: Array, y: Array, then: After | None = None, *,
+    trans_a: bool = False, trans_b: bool = False, totals: Array | None = None,
+) -> None:  # fmt: skip
+    """y = a b, as `matmul` declares it, then the steps.  totals: the sums of b's columns, where b is a matrix."""
     (k, m) = a.shape[-2:] if trans_a else a.shape[:-3:-1]
     n, batch = y.shape[-1], y.shape[:-2]
     if batch and b.ndim == 2 and not trans_a:  # one matrix for all: the batch is but more rows
@@ -104,25 +134,38 @@ def product(
     tiles, threads = -(-m // ROWS), 1 if serial else get_num_threads()
     # ranges of rows: enough for all threads, few enough that a panel, packed anew for each, serves eight tiles
     groups = max(1, min(tiles, max(-(-threads // max(panels, 1)), min(4 * threads // max(panels, 1), tiles // 8))))
+    none = no_steps(y.dtype)
     _product(
         serial, panels * groups,
         flat(a), a_at, *((1, m) if trans_a else (k, 1)), flat(b), b_at, *((1, k) if trans_b else (n, 1)),
-        flat(y), m, n, k, groups, then or no_steps(y.dtype),
+        flat(y), m, n, k, groups, none[0] if totals is None else totals, then or none,
     )  # fmt: skip
 
 
+@prepared
 def matmul(a: Array, b: Array, y: Array, *, trans_a: bool, trans_b: bool) -> None:
     product(a, b, y, trans_a=trans_a, trans_b=trans_b)
 
 
+@prepared
 def matmul_then(a: Array, b: Array, *rest: Array, then: tuple[Step, ...], trans_a: bool, trans_b: bool) -> None:
     y, arguments = after(then, rest)
     product(a, b, y, arguments, trans_a=trans_a, trans_b=trans_b)
 
 
+@prepared
 def linear(x: Array, w: Array, b: Array, y: Array, *, activation: str | None) -> None:
     rows = x.size // w.shape[0] if w.shape[0] else y.size // max(w.shape[1], 1)
     then = steps(activation)
     product(x.reshape(rows, w.shape[0]), w, y.reshape(rows, w.shape[1]), after(then, (b, y))[1])
     if activation is not None and len(then) == 1:
+        unprepared()
         getattr(elementwise, activation)(y, y, **ACTIVATIONS[activation])
+
+
+@prepared
+def linear_weight_grad(x: Array, g: Array, g_w: Array, g_b: Array) -> None:
+    product(x, g, g_w, trans_a=True, totals=g_b)
+    if not g_w.size:  # no tile, hence no panel
+        unprepared()
+        sum(g, g_b, axes=(0,), keepdims=False, divisor=1)

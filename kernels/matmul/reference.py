@@ -27,3 +27,8 @@ def linear(x: Array, w: Array, b: Array, y: Array, *, activation: str | None) ->
     y[...] = np.matmul(x, w) + b
     if activation:
         getattr(elementwise, activation)(y.copy(), y, **ACTIVATIONS[activation])
+
+
+def linear_weight_grad(x: Array, g: Array, g_w: Array, g_b: Array) -> None:
+    g_w[...] = x.T @ g
+    g_b[...] = g.sum(axis=0)

@@ -22,7 +22,7 @@ from numba.extending import intrinsic
 
 from .._math import dot
 from .._numba import CHUNK, jit
-from .._units import units
+from .._units import chunked
 from . import NotFinite
 
 Array = Any
@@ -74,11 +74,6 @@ def table(gs: list[Array]) -> Array:
     return np.array([*map(id, gs), *accumulate([g.size for g in gs])], np.int64).reshape(2, len(gs))
 
 
-def count(n: int) -> int:
-    """How many chunks cover n entries."""
-    return -(-n // CHUNK)
-
-
 def advance(step: Array, next_step: Array) -> None:
     next_step[0] = step[0] + 1
 
@@ -98,12 +93,13 @@ def gather(*arrays: Array) -> None:
 def sum_squares(*arrays: Array) -> None:
     *gs, total = arrays
     gradients = table(gs)
-    partial = np.empty(count(int(gradients[1, -1])))
-    _sum_squares(partial.size < 2, partial.size, gs[0].reshape(-1), gradients, partial)
+    size = int(gradients[1, -1])
+    partial = np.empty(-(-size // CHUNK))
+    _sum_squares(size, gs[0].reshape(-1), gradients, partial)
     total[0] = sum(partial.tolist())
 
 
-@units
+@chunked
 def _sum_squares(unit, typed, gradients, partial):
     part = chunk_of(gradients, unit, typed.dtype)
     partial[unit] = dot(part, part)
@@ -116,10 +112,10 @@ def clip_scale(*arrays: Array, max_norm: float) -> None:
 
 
 def scaled(x: Array, scale: Array, y: Array) -> None:
-    _scaled(x.size <= CHUNK, count(x.size), x.reshape(-1), scale[0], y.reshape(-1))
+    _scaled(x.size, x.reshape(-1), scale[0], y.reshape(-1))
 
 
-@units
+@chunked
 def _scaled(unit, x, scale, y):
     a, b = x[unit * CHUNK : (unit + 1) * CHUNK], y[unit * CHUNK : (unit + 1) * CHUNK]
     k = x.dtype.type(scale)
@@ -136,7 +132,7 @@ def prepare(*pairs: tuple[Array, Array]) -> None:
 
 def update(rule: Callable[..., None], gs: list[Array], p: Array, *arguments: Any) -> None:
     """Apply the rule to every chunk of the block."""
-    rule(p.size <= CHUNK, count(p.size), p, table(gs), *arguments)
+    rule(p.size, p, table(gs), *arguments)
 
 
 def sgd(*arrays: Array, momentum: float, nesterov: bool, weight_decay: float) -> None:
@@ -148,7 +144,7 @@ def sgd(*arrays: Array, momentum: float, nesterov: bool, weight_decay: float) ->
         update(_descend, gs, new_p, scale[0], lr[0], weight_decay)
 
 
-@units
+@chunked
 def _descend(unit, p, gradients, scale, lr, weight_decay):
     x, d = p[unit * CHUNK : (unit + 1) * CHUNK], chunk_of(gradients, unit, p.dtype)
     t = p.dtype.type
@@ -157,7 +153,7 @@ def _descend(unit, p, gradients, scale, lr, weight_decay):
         x[i] -= rate * (d[i] * k + decay * x[i])
 
 
-@units
+@chunked
 def _momentum(unit, p, gradients, momentum_buffer, scale, lr, momentum, nesterov, weight_decay):
     a, b = unit * CHUNK, (unit + 1) * CHUNK
     x, buffer, d = p[a:b], momentum_buffer[a:b], chunk_of(gradients, unit, p.dtype)
@@ -181,7 +177,7 @@ def adam(*arrays: Array, beta1: float, beta2: float, eps: float, weight_decay: f
     update(_adam, gs, new_p, new_m, new_v, scale[0], size, root, shrink, decay, beta1, beta2, eps)
 
 
-@units
+@chunked
 def _adam(unit, p, gradients, m, v, scale, size, root, shrink, decay, beta1, beta2, eps):
     a, b = unit * CHUNK, (unit + 1) * CHUNK
     x, first, second, d = p[a:b], m[a:b], v[a:b], chunk_of(gradients, unit, p.dtype)
@@ -204,7 +200,7 @@ def adamax(*arrays: Array, beta1: float, beta2: float, eps: float, weight_decay:
     update(_adamax, gs, new_p, new_m, new_u, scale[0], size, weight_decay, beta1, beta2, eps)
 
 
-@units
+@chunked
 def _adamax(unit, p, gradients, m, u, scale, size, decay, beta1, beta2, eps):
     a, b = unit * CHUNK, (unit + 1) * CHUNK
     x, first, top, d = p[a:b], m[a:b], u[a:b], chunk_of(gradients, unit, p.dtype)
@@ -230,7 +226,7 @@ def rmsprop(*arrays: Array, alpha: float, eps: float, momentum: float, centered:
     )  # fmt: skip
 
 
-@units
+@chunked
 def _rmsprop(unit, p, gradients, square, average, momentum_buffer, scale, lr, alpha, eps, momentum, centered, decay):
     a, b = unit * CHUNK, (unit + 1) * CHUNK
     x, sq, av, buffer, d = p[a:b], square[a:b], average[a:b], momentum_buffer[a:b], chunk_of(gradients, unit, p.dtype)
@@ -264,7 +260,7 @@ def adadelta(*arrays: Array, rho: float, eps: float, weight_decay: float) -> Non
     update(_adadelta, gs, new_p, new_square, new_delta, scale[0], lr[0], rho, eps, weight_decay)
 
 
-@units
+@chunked
 def _adadelta(unit, p, gradients, square, delta, scale, lr, rho, eps, decay):
     a, b = unit * CHUNK, (unit + 1) * CHUNK
     x, sq, de, d = p[a:b], square[a:b], delta[a:b], chunk_of(gradients, unit, p.dtype)
@@ -281,10 +277,10 @@ def _adadelta(unit, p, gradients, square, delta, scale, lr, rho, eps, decay):
 
 def ema(average: Array, p: Array, new_average: Array, *, decay: float) -> None:
     prepare((average, new_average))
-    _ema(p.size <= CHUNK, count(p.size), new_average, p, decay)
+    _ema(p.size, new_average, p, decay)
 
 
-@units
+@chunked
 def _ema(unit, average, p, decay):
     a, x = average[unit * CHUNK : (unit + 1) * CHUNK], p[unit * CHUNK : (unit + 1) * CHUNK]
     take = p.dtype.type(1 - decay)
