@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import tinygen as tg
 from tinygen import ops, optim
-from tinygen.kernels._recording import Launch
+from tinygen.kernels.replay.recording import Launch
 
 N = 8  # of every matrix, and 2 x 4 pixels of 8 channels in every image
 CHOICES = (

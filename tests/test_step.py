@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import tinygen as tg
 from tinygen import data, kernels, models, nn, ops, optim
 from tinygen.errors import InPlaceError, StepError
-from tinygen.kernels._plan import ALIGN, assign
+from tinygen.kernels.replay.plan import ALIGN, assign
 from tinygen.primitive import primitive, registry
 
 MODELS = {

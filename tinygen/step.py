@@ -30,10 +30,10 @@ import numpy as np
 
 from . import modes
 from .errors import StepError, shape_text
-from .kernels import _fusion as fusion
-from .kernels import _plan as planning
 from .kernels._kernel import forced_backend, observe
-from .kernels._recording import Action, Launch, Place, Recorder, View, root
+from .kernels.replay import fusion
+from .kernels.replay import plan as planning
+from .kernels.replay.recording import Action, Launch, Place, Recorder, View, root
 from .random import Key
 from .tensor import Array, Tensor
 

@@ -3,8 +3,8 @@
     conv2d_input_grad -> t      relu_grad(t, y) -> u      add(u, s) -> v        becomes one launch; t and u are gone
 
 A product's result is in registers when its kernel ends; what follows at once (bias, activation, the derivative of one,
-a residual) costs no pass over memory there.  `_then.py` says which steps the kernels take, in which order, and that
-each gives the bits of the kernel it replaces: a fused list computes the same bits.
+a residual) costs no pass over memory there.  `kernels/_then.py` says which steps the kernels take, in which order, and
+that each gives the bits of the kernel it replaces: a fused list computes the same bits.
 
 A pair is fused when the result is read by nothing else, or, where the second kernel is an activation, as a second
 output of the first; and when nothing in between writes to what the first one reads.
@@ -16,10 +16,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from . import conv, matmul
-from ._kernel import Kernel
-from ._recording import Action, Launch, Place, View, buffers, contiguous, reshaped, root, whole
-from ._then import supports
+from .. import conv, matmul
+from .._kernel import Kernel
+from .._then import supports
+from .recording import Action, Launch, Place, View, buffers, contiguous, reshaped, root, whole
 
 Entry = Launch | Action
 

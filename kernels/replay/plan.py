@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._kernel import observers
-from ._recording import Action, Launch, Place, View, buffers
-from ._scratch import own_scratch
+from .._kernel import observers
+from .._scratch import own_scratch
+from .recording import Action, Launch, Place, View, buffers
 
 Array = Any
 

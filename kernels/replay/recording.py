@@ -1,8 +1,8 @@
 """What a run of some code launched, as a list in which memory is named and not yet placed.
 
-Every computation passes the door in `_kernel.py`, so an observer there sees all of it.  An array that the door made
-during the recording lives in a numbered buffer and is described by a `View` of it; any other array (parameters, state
-of optimizers, constants) is itself.
+Every computation passes the door in `kernels/_kernel.py`, so an observer there sees all of it.  An array that the door
+made during the recording lives in a numbered buffer and is described by a `View` of it; any other array (parameters,
+state of optimizers, constants) is itself.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._kernel import Kernel
+from .._kernel import Kernel
 
 Array = Any
 
