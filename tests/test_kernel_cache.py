@@ -14,7 +14,11 @@ from tinygen.cli import main
 from tinygen.kernels import _cache
 
 PROGRAM = """
-import sys
+import os, sys
+if "FULL_DISK" in os.environ:
+    import resource, signal
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write past the limit then fails, as on a full disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
 import numpy as np
 from tinygen.kernels._numba import jit
 
@@ -40,16 +44,16 @@ class Runner:
         self.program, self.cache = folder / "program.py", folder / "cache"
         self.program.write_text(PROGRAM, "utf-8")
 
-    def start(self, dtypes: tuple[str, ...] = DTYPES, **options: object) -> subprocess.Popen[str]:
+    def start(self, dtypes: tuple[str, ...] = DTYPES, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, self.program, ",".join(dtypes)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "TINYGEN_CACHE": str(self.cache), "PYTHONWARNINGS": "always"}, **options,
+            env={**os.environ, "TINYGEN_CACHE": str(self.cache), "PYTHONWARNINGS": "always", **environment},
         )  # fmt: skip
 
-    def run(self, dtypes: tuple[str, ...] = DTYPES, **options: object) -> tuple[str, str]:
+    def run(self, dtypes: tuple[str, ...] = DTYPES, **environment: str) -> tuple[str, str]:
         """What it printed on each stream."""
-        process = self.start(dtypes, **options)
+        process = self.start(dtypes, **environment)
         said, complained = process.communicate(timeout=120)
         assert process.returncode == 0, complained
         return said.strip(), complained
@@ -105,17 +109,9 @@ def test_processes_that_compile_at_once(runner: Runner) -> None:
     assert len(runner.entries) == 3
 
 
-def no_more_than_a_kilobyte() -> None:
-    import resource
-    import signal
-
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write past the limit then fails, as on a full disk
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
-
-
 @pytest.mark.skipif(os.name != "posix", reason="limits the size of files as POSIX does")
 def test_a_full_disk_costs_one_warning_and_leaves_nothing(runner: Runner) -> None:
-    said, complained = runner.run(preexec_fn=no_more_than_a_kilobyte)
+    said, complained = runner.run(FULL_DISK="1")
     assert said == "0 loaded 2 compiled"
     assert complained.count("RuntimeWarning") == 1
     assert "Set TINYGEN_CACHE to a folder that you can write to" in complained
