@@ -11,7 +11,7 @@ MYPY_TREE := build/mypy
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test exhaustive parity lint format bench clean distclean
-# Workers of several threads each share the cores: a thread that waits must sleep, not spin.
+# Workers of several threads each share the cores: a waiting thread of PyTorch must sleep, not spin (ours know when to).
 export OMP_WAIT_POLICY ?= passive
 
 help: ## this list

@@ -5,7 +5,7 @@
 
     scale(serial, count, x, y, chunk)         # all of them; `chunked` ones take the size of y and see to the rest
 
-Small work should be `serial`: waking the other threads costs 20 us (see `_parallel`).  Arguments are arrays, numbers
+Small work should be `serial`: threads that sleep take 20 us to wake (see `_pool`).  Arguments are arrays, numbers
 and tuples of them.
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 
 from ._numba import CHUNK, jit, specialised
 from ._parallel import for_units
+from ._pool import pool
 from ._prepared import effect
 
 unit: Callable[..., None]  # what each copy of the loop below binds to its body
@@ -29,8 +30,12 @@ def units(body: Callable[..., None]) -> Callable[..., None]:
     """Compile body(unit, *arguments) and its loop when first used; the result takes (serial, count, *arguments)."""
     loop = jit(specialised(_each, f"{body.__module__}.{body.__name__}", unit=jit(body)))
 
+    def parallel(*arguments: Any) -> None:
+        pool.start()
+        loop(*arguments)
+
     def run(serial: bool, count: int, *arguments: Any) -> None:
-        effect(loop, serial, count, arguments)
+        effect(loop if serial else parallel, serial, count, arguments)
 
     return run
 
