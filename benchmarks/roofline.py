@@ -76,10 +76,10 @@ def product(launch: Launch, settings: Settings) -> Timed:
 
 
 def prepared(kernel: Any, inputs: list[np.ndarray], params: dict[str, Any]) -> tuple[Callable[[], Any], list[Any]]:
-    """A launch with its outputs in place, and these outputs."""
+    """A launch with its outputs in place, as a recorded step makes it, and these outputs."""
     made = kernel(*inputs, **params)
     out = made if isinstance(made, tuple) else (made,)
-    return lambda: kernel(*inputs, out=out, **params), list(out)
+    return kernel.bind((*inputs, *out), {**kernel.params, **params}), list(out)
 
 
 class Timed(NamedTuple):

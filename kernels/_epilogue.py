@@ -51,6 +51,14 @@ def no_steps(dtype: np.dtype) -> After:
     return (*[np.empty(0, dtype)] * 4, *_codes((), dtype)[1:])
 
 
+def without_bias(then: After) -> tuple[Array, After]:
+    """The bias, empty if there is none, and the argument of `finish` for all but it."""
+    bias, gate, other, also, codes, slopes = then
+    rest = codes.copy()
+    rest[BIAS] = 0
+    return bias, (bias[:0], gate, other, also, rest, slopes)
+
+
 def flat(a: Array) -> Array:
     """a as a line; copied if read-only or misaligned, for those are other types to Numba and would compile anew."""
     if a.flags.behaved:
@@ -79,7 +87,10 @@ def after(then: tuple[Step, ...], rest: tuple[Array, ...]) -> tuple[Array, After
 
 @intrinsic
 def foresee(typing: Any, y: Any, to: Any, column: Any, after: Any) -> Any:
-    """Have everything that `finish` will touch for this tile brought near: ask when its sums are begun."""
+    """Have everything that `finish` will touch for these rows brought near: ask a tile before, or as it is begun.
+
+    What is only read goes no nearer than the second cache: the first one is full of operands, and would lose it.
+    """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         y, to, column, after = arguments
@@ -90,7 +101,7 @@ def foresee(typing: Any, y: Any, to: Any, column: Any, after: Any) -> Any:
         e.prefetch(kind, y, rows, ends, writes=True)
         for stage, array in ((GATE, gate), (ADD, other), (ALSO, also)):
             with b.if_then(b.icmp_signed(">", b.load(e.at(signature.args[3][4], codes, INDEX(stage))), INDEX(0))):
-                e.prefetch(kind, array, rows, ends, writes=stage == ALSO)
+                e.prefetch(kind, array, rows, ends, writes=stage == ALSO, nearest=False)
         return context.get_dummy_value()
 
     return types.void(y, to, types.intp, after), emit

@@ -166,15 +166,17 @@ class Emit:
                 for value, pointer, mask in zip(values, pointers, self.masks(n) * len(rows)):
                     self.masked_store(value, pointer, mask)
 
-    def prefetch(self, kind: Any, array: Any, rows: list[Any], ends: list[Any], *, writes: bool) -> None:
-        """Have the lines of array[row + end] brought into the nearest cache."""
+    def prefetch(
+        self, kind: Any, array: Any, rows: list[Any], ends: list[Any], *, writes: bool, nearest: bool = True
+    ) -> None:
+        """Have the lines of array[row + end] brought into the nearest cache, or else into the second."""
         byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
         signature = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
         hint = cgutils.get_or_insert_function(self.b.module, signature, "llvm.prefetch.p0")
         for row in rows:
             for end in ends:
                 pointer = self.b.bitcast(self.at(kind, array, row, end), byte)
-                self.b.call(hint, [pointer, word(int(writes)), word(3), word(1)])
+                self.b.call(hint, [pointer, word(int(writes)), word(3 if nearest else 2), word(1)])
 
     def _joined(self, *ways: tuple[list[Any], Any]) -> list[Any]:
         """The values of the block that control came from."""

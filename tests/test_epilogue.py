@@ -50,7 +50,7 @@ def assert_same_bits(kernel, then, z, *arrays, **how):
 
 
 @pytest.mark.parametrize("then", THEN, ids=str)
-@pytest.mark.parametrize("shape", [(5, 3, 70), (33, 2100, 9), (0, 4, 5), (4, 0, 5)], ids=str)
+@pytest.mark.parametrize("shape", [(5, 3, 70), (33, 2100, 9), (0, 4, 5), (4, 0, 5), (1, 9, 70), (70, 9, 1)], ids=str)
 def test_products(then, shape):
     m, k, n = shape
     d = Draw(0)

@@ -53,9 +53,10 @@ def windows(
 
 
 @lru_cache(maxsize=256)
-def places(window: Window, size: int) -> np.ndarray:
-    """Where each live tap's matrix of `size` entries begins in the weights."""
-    return np.array([(i * window.k[1] + j) * size for i, j in window.taps], np.int64)
+def places(window: Window, size: int, turned: bool = False) -> np.ndarray:
+    """Where each live tap's matrix of `size` entries begins in the weights; `turned`: in reverse order."""
+    taps = reversed(window.taps) if turned else window.taps
+    return np.array([(i * window.k[1] + j) * size for i, j in taps], np.int64)
 
 
 @lru_cache(maxsize=64)
@@ -95,20 +96,24 @@ def tiles(window: Window, adjoint: bool) -> Tiles:
     return Tiles(first, np.nonzero(used)[1].copy(), cut[used].ravel(), order.astype(np.int32))
 
 
+@lru_cache(maxsize=64)
+def hole(c: int, dtype: np.dtype) -> np.ndarray:
+    """The pixel that a tap outside the image reads."""
+    return np.zeros(c, dtype)
+
+
 class Layout(NamedTuple):
     """How to copy an image into a frame of zeros so that every window lies inside, and where its taps are then.
 
     Pixel (i, j) goes to frame[place[0]][i], frame[place[1]][j] (`keep` says which pixels have a place).  The window of
-    output pixel (i, j) begins at (i, j) * step, and neighbouring taps of a row form one run: element offsets from
-    there, and lengths.
+    output pixel (i, j) begins at (i, j) * step, and `reach` is how many elements from there its entries lie.
     """
 
     hw: Pair
     keep: tuple[slice, slice]
     place: tuple[slice, slice]
     step: Pair
-    offsets: np.ndarray
-    lengths: np.ndarray
+    reach: np.ndarray
 
 
 def _placed(n: int, size: int, at: int, step: int) -> tuple[slice, slice]:
@@ -131,15 +136,22 @@ def layout(window: Window, adjoint: bool, c: int) -> Layout:
         hw, at, spread, step = (h + top + bottom, w + left + right), (top, left), (1, 1), stride
         shifts = [(i * dy, j * dx) for i, j in taps]
     rows, columns = _placed(h, hw[0], at[0], spread[0]), _placed(w, hw[1], at[1], spread[1])
-    runs: list[list[int]] = []  # [offset, length]
-    for y, x in shifts:
-        offset = (y * hw[1] + x) * c
-        if runs and offset == sum(runs[-1]):
-            runs[-1][1] += c
-        else:
-            runs.append([offset, c])
-    offsets, lengths = np.array(runs, np.int64).reshape(len(runs), 2).T.copy()
-    return Layout(hw, (rows[0], columns[0]), (rows[1], columns[1]), step, offsets, lengths)
+    reach = np.add.outer([(y * hw[1] + x) * c for y, x in shifts], np.arange(c)).ravel().astype(np.int64)
+    return Layout(hw, (rows[0], columns[0]), (rows[1], columns[1]), step, reach)
+
+
+@lru_cache(maxsize=64)
+def sights(window: Window, adjoint: bool, c: int, n: int, hw: Pair) -> tuple[np.ndarray, np.ndarray]:
+    """int32: where the windows of n images of hw output pixels start in the frames, and where their entries are then.
+
+    Entries come tap by tap, as `layout` orders them.  Both lists repeat their last number up to a multiple of ROWS.
+    """
+    how = layout(window, adjoint, c)
+    line, image = how.hw[1] * c, how.hw[0] * how.hw[1] * c
+    starts = np.add.outer(np.arange(n) * image, np.arange(hw[0]) * (how.step[0] * line))
+    starts = np.add.outer(starts, np.arange(hw[1]) * (how.step[1] * c)).ravel()
+    whole, some = (np.concatenate([a, a[-1:].repeat(-len(a) % ROWS)]).astype(np.int32) for a in (starts, how.reach))
+    return whole, some
 
 
 class Homes(NamedTuple):

@@ -5,14 +5,13 @@ one kernel with two tables.  Nothing is padded or unfolded: a tap outside the im
 pixel of a tile reaches are not in its list, nor are masked ones.  Where colours cut the centre tap, a convolution is a
 sum of several, each dense on a slice of the channels.
 
-Measured on a Zen 4 core, float32, peak 117 GFLOP/s: 105 to 110 for 3x3 on 64 channels in all three directions, 80 to 96
-for 1x1 on 64 and 128, whose images come from beyond the caches.  What the next tile reads and writes is therefore asked
-for while this one is summed: without that, 1x1 runs at 60 to 80.
+Measured on a Zen 4 core, float32, peak 117 GFLOP/s: 110 to 113 for 3x3 on 64 channels in all three directions, 90 to
+106 for 1x1 on 64 and 128, and 70 to 80 where four images of an epilogue come from beyond the caches.  What the next
+tile reads and writes is therefore asked for while this one is summed, little by little: all at once, those run at 50.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -45,50 +44,47 @@ from ..elementwise import cpu as elementwise
 from ..matmul import ACTIVATIONS, steps
 from ..matmul.cpu import AHEAD, SERIAL, add_columns, aligned, pack
 from . import _narrow
-from ._geometry import Window, places, table, tiles, windows
+from ._geometry import Window, hole, places, table, tiles, windows
 from ._pool import max_pool2d as max_pool2d
 from ._pool import max_pool2d_grad as max_pool2d_grad
 from ._pool import pool2d as pool2d
 from ._pool import pool2d_grad as pool2d_grad
+from ._weights import Sums, pack_weights
 
 Array = Any
 
 GROUP = 32  # tiles in a unit of work: their pixels and one panel of weights stay in the L2 cache
-PARTS = 8  # ranges of pixels whose weight gradients are summed apart, then added in order
-PART_PIXELS = 512  # at least, in each
-PART_ENTRIES = 1 << 22  # at most, in all these sums together
-BLOCK_PIXELS = 1024  # at most, in a pass over all taps; each pass reads and writes the sums once
-BLOCK_ENTRIES = 1 << 16  # of g at most in a pass: 256 KB in float32, read again and again
+WEIGHTS = 1 << 18  # bytes: where all panels together take no more, a tile is summed against each before the next one
 
 
 @units
-def _pack_weights(unit, w, w_at, w_row, w_column, packed, c, o):
-    """One panel of output channels: the matrix of every tap."""
-    nr, taps = width(w), w_at.size
-    for t in range(taps):
-        at, p = w_at[t] + unit * nr * w_column, (unit * taps + t) * c * nr
-        pack(w, at, w_row, w_column, c, min(nr, o - unit * nr), packed, p)
+def _gather(unit, x, hole, packed, first, tap, row, out, y, c, o, taps, group, wide, after):
+    """y[out] = sum over the taps of x[row] w[tap], then `finish`: `group` tiles against `wide` panels.
 
-
-@units
-def _gather(unit, x, hole, packed, first, tap, row, out, y, c, o, taps, group, after):
-    """y[out] = sum over the taps of x[row] w[tap], then `finish`: `group` tiles against one panel."""
+    What the next tile will read and write is asked for bit by bit: a machine keeps some twenty lines on their way,
+    and waits where more are asked for at once.
+    """
     nr = width(x)
     panels, outside = (o + nr - 1) // nr, distance(x, hole)
-    start, panel = unit // panels * group, unit % panels
-    for t in range(start, min(start + group, first.size - 1)):
-        to = take(out, t * ROWS, o, 0)
+    start, panel = unit // (panels // wide) * group, unit % (panels // wide) * wide
+    ahead = (ROWS * line(x) + c - 1) // max(c, 1)  # rows of the next tile for every line of channels
+    for task in range(start * wide, min(start + group, first.size - 1) * wide):
+        t, column = task // wide, (panel + task % wide) * nr
+        to, soon_to = take(out, t * ROWS, o, 0), min(t + 1, first.size - 2) * ROWS
+        until = soon_to + ROWS
         acc = zeros(x, to)
-        foresee(y, to, panel * nr, after)
         for e in range(first[t], first[t + 1]):
             rows, soon = take(row, e * ROWS, c, outside), take(row, min(e + 1, tap.size - 1) * ROWS, c, outside)
-            p = (panel * taps + read(tap, e)) * c * nr
+            p = (column // nr * taps + read(tap, e)) * c * nr
             for s in range(0, c, line(x)):
                 prefetch(x, soon, s)
+                for r in range(soon_to, min(soon_to + ahead, until)):
+                    foresee(y, (read(out, r) * o,), column, after)
+                soon_to += ahead
                 for i in range(s, min(s + line(x), c)):
                     acc = rank1(acc, x, rows, i, packed, p)
                     p += nr
-        finish(acc, y, to, panel * nr, o - panel * nr, after)
+        finish(acc, y, to, column, o - column, after)
 
 
 @units
@@ -142,39 +138,22 @@ def _weight_sums(unit, x, g, near, taps, pixels, sums, totals, c, o, parts, grou
                 put(acc, sums, to, at, o - panel * nr)
 
 
-@units
-def _add_parts(row, sums, w_at, g_w, c, o, parts):
-    """g_w[w_at[t] + i] = sum over parts, in order, of sums[part, t, i]: one row of o."""
-    to, size = w_at[row // c] + row % c * o, w_at.size * c * o
-    for i in range(o):
-        total = sums[row * o + i]
-        for part in range(1, parts):
-            total += sums[part * size + row * o + i]
-        g_w[to + i] = total
-
-
-@lru_cache(maxsize=64)
-def _hole(c: int, dtype: np.dtype) -> Array:
-    """The pixel that a tap outside the image reads."""
-    return np.zeros(c, dtype)
-
-
 def _dense(x: Array, w: Array, y: Array, window: Window, then: After, *, adjoint: bool) -> None:
     """y = the convolution of x, or its adjoint, then the steps."""
     c, o, taps = x.shape[3], y.shape[3], len(window.taps)
-    if min(c, o) < _narrow.NARROW:
-        unprepared()
+    if _narrow.narrow(c, o):
         _narrow.correlate(x, w, y, window, then, adjoint=adjoint)
         return
     cut, at = tiles(window, adjoint), places(window, c * o)
     count, panels = len(cut.first) - 1, -(-o * x.itemsize // (BYTES * VECTORS))
     serial = cut.row.size * c * o <= SERIAL
-    group = GROUP if serial else max(1, min(GROUP, count * panels // (4 * get_num_threads())))
     packed = scratch("weights", panels * taps * c * (BYTES * VECTORS // x.itemsize), x.dtype)
+    wide = max(1, panels) if packed.nbytes <= WEIGHTS else 1
+    group = GROUP if serial else max(1, min(GROUP, count * panels // wide // (4 * get_num_threads())))
     move = (1, c) if adjoint else (o, 1)  # from row to row of a tap's matrix, and from column to column
-    _pack_weights(packed.size <= CHUNK, panels, flat(w), at, *move, packed, c, o)
-    hole = _hole(c, x.dtype)
-    _gather(serial, panels * -(-count // group), flat(x), hole, packed, *cut, flat(y), c, o, taps, group, then)
+    pack_weights(packed.size <= CHUNK, panels, flat(w), at, *move, packed, c, o)
+    many = panels // wide * -(-count // group)
+    _gather(serial, many, flat(x), hole(c, x.dtype), packed, *cut, flat(y), c, o, taps, group, wide, then)
 
 
 def _correlate(
@@ -225,25 +204,17 @@ def conv2d_then(x, w, *rest, then, x_hw, stride, pad, dilation, mask, colors):
 def _dense_weight_grad(x: Array, g: Array, g_w: Array, g_b: Array | None, window: Window) -> None:
     """The live taps of g_w, the others are left as they are; and g_b, the sum of g over all pixels."""
     c, o = g_w.shape[2:]
-    if min(c, o) < _narrow.NARROW:
-        unprepared()
+    if _narrow.narrow(c, o):
         _narrow.weight_grad(x, g, g_w, g_b, window)
         return
     near = table(window, False)
     taps, pixels = near.shape
-    size = taps * c * o
-    serial = pixels * size <= SERIAL
-    parts = max(1, min(PARTS, pixels // PART_PIXELS, PART_ENTRIES // max(size, 1)))
-    # any number of groups gives the same bits
-    groups = 1 if serial else max(1, min(-(-get_num_threads() // parts), taps * -(-c // ROWS)))
-    sums, totals = scratch("sums", parts * size, x.dtype), scratch("totals", parts * o * (g_b is not None), x.dtype)
+    sums = Sums(pixels, taps, c, o, taps * -(-c // ROWS), g_b, x.dtype)
     _weight_sums(
-        serial, parts * groups, flat(x), flat(g), near.ravel(), taps, pixels, sums, totals, c, o, parts, groups,
-        max(ROWS, min(BLOCK_ENTRIES // o, BLOCK_PIXELS)),
+        sums.serial, sums.parts * sums.groups, flat(x), flat(g), near.ravel(), taps, pixels,
+        sums.sums, sums.totals, c, o, sums.parts, sums.groups, sums.block,
     )  # fmt: skip
-    _add_parts(serial, taps * c, sums, places(window, c * o), flat(g_w), c, o, parts)
-    if g_b is not None:
-        effect(np.add.reduce, totals.reshape(parts, o), 0, None, g_b)
+    sums.add(places(window, c * o), o, 1, flat(g_w))
 
 
 def _weight_grad(x: Array, g: Array, g_w: Array, g_b: Array | None, parts: list[tuple[Window, slice, slice]]) -> None:

@@ -3,17 +3,19 @@
 The columns of b are packed into panels as wide as a tile, so that its rows stream; a is read where it lies, since a
 tile's rows may start anywhere and step anyhow: all four transposes are two strides.  Every element of y is summed over
 k in order, within blocks of K_BLOCK that are added in order: the bits depend on neither the tiling nor the threads.
+A product of one row, or of one column, which is one row of the transposed product, reads its matrix once: no tile.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 from typing import Any
 
 import numpy as np
 from numba import get_num_threads
 
-from .._epilogue import After, after, finish, flat, foresee, no_steps
+from .._epilogue import After, after, finish, flat, no_steps, without_bias
 from .._numba import jit
 from .._prepared import prepared, unprepared
 from .._simd import BYTES, LINE, ROWS, VECTORS, fill, get, line, plus, prefetch, put, rank1, span, turn, width, zeros
@@ -78,37 +80,93 @@ def add_columns(panel, p, rows, totals, at, columns, first):
 def _product(unit, a, a_at, a_row, a_k, b, b_at, b_k, b_column, y, m, n, k, groups, totals, after):
     """y[z] = a[z] b[z], then `finish`: one panel of b against one of `groups` ranges of rows of a, for one z.
 
-    Arrays are flat, steps count elements, a[z] begins at a_at[z].  totals: empty, or the sums of b's columns.
+    Arrays are flat, steps count elements, a[z] begins at a_at[z].  totals: empty, or the sums of b's columns, whose
+    step is 1.  The first tile packs the panel row by row as it goes, between multiply-adds that hide it, where rows
+    of b lie as the panel wants them.
     """
-    nr = width(a)
+    nr, one_row = width(a), (0,)
     panels, tiles = (n + nr - 1) // nr, (m + ROWS - 1) // ROWS
     per = (tiles + groups - 1) // groups
     z, column, first = unit // (panels * groups), unit // groups % panels * nr, unit % groups * per
     columns = min(nr, n - column)
     panel = aligned(min(k, K_BLOCK) * nr, a)
     for start in range(0, max(k, 1), K_BLOCK):
-        depth = min(k - start, K_BLOCK)
-        pack(b, b_at[z] + start * b_k + column * b_column, b_k, b_column, depth, columns, panel, 0)
-        if first == 0 and totals.size > 0:
-            add_columns(panel, 0, depth, totals, column, columns, start == 0)
+        depth, q = min(k - start, K_BLOCK), b_at[z] + start * b_k + column * b_column
+        if b_column != 1:
+            pack(b, q, b_k, b_column, depth, columns, panel, 0)
         for t in range(first, min(first + per, tiles)):
             rows, to = span(t * ROWS, 0, m - 1, a_row), span(z * m + t * ROWS, z * m, z * m + m - 1, n)
-            soon = span((t + 1) * ROWS, 0, m - 1, a_row)
             i, p = a_at[z] + start * a_k, 0
             acc = zeros(a, rows)
-            foresee(y, to, column, after)
-            for s in range(0, depth, line(a)):
-                prefetch(a, soon, i)
-                for _ in range(min(depth - s, line(a))):
+            if t > first or b_column != 1:
+                for _ in range(depth):
                     acc = rank1(acc, a, rows, i, panel, p)
                     i += a_k
                     p += nr
+            else:
+                total = zeros(a, one_row)
+                for _ in range(depth):
+                    prefetch(b, one_row, q + AHEAD * b_k)
+                    prefetch(b, one_row, q + AHEAD * b_k + nr // 2)
+                    row = get(b, one_row, q, columns)
+                    total = plus(total, row)
+                    put(row, panel, one_row, p, nr)
+                    acc = rank1(acc, a, rows, i, panel, p)
+                    i += a_k
+                    p += nr
+                    q += b_k
+                if t == 0 and totals.size > 0:
+                    if start > 0:
+                        total = plus(get(totals, one_row, column, columns), total)
+                    put(total, totals, one_row, column, columns)
             if start > 0:
                 acc = plus(get(y, to, column, columns), acc)
             if start + depth < k:
                 put(acc, y, to, column, columns)
             else:
                 finish(acc, y, to, column, columns, after)
+
+
+@lru_cache(maxsize=8)
+def ones(n: int, dtype: np.dtype) -> Array:
+    """n ones, to be read only."""
+    return np.ones(n, dtype)
+
+
+@units
+def _one_row(unit, v, v_at, v_k, b, b_at, b_k, b_column, y, n, k, shift, total, one, after):
+    """y[z] = v[z] b[z] + shift, then `finish`, for one row v[z]: one panel of b, for one z.
+
+    shift: empty, or one number; total: empty, or the place for the sum of v; one: a row of a tile, for what times 1
+    is a sum.
+    """
+    nr, row = width(b), (0,)
+    panels = (n + nr - 1) // nr
+    z, column = unit // panels, unit % panels * nr
+    columns = min(nr, n - column)
+    streams = b_column == 1 and columns == nr  # rows of b are rows of a panel
+    panel = aligned(0 if streams else min(k, K_BLOCK) * nr, b)
+    i, acc, count = v_at[z], zeros(b, row), zeros(b, row)
+    for start in range(0, k, K_BLOCK):
+        depth, q, block = min(k - start, K_BLOCK), b_at[z] + start * b_k + column * b_column, zeros(b, row)
+        if streams:
+            for _ in range(depth):
+                block = rank1(block, v, row, i, b, q)
+                count = rank1(count, v, row, i, one, 0)
+                i += v_k
+                q += b_k
+        else:
+            pack(b, q, b_k, b_column, depth, columns, panel, 0)
+            for p in range(0, depth * nr, nr):
+                block = rank1(block, v, row, i, panel, p)
+                count = rank1(count, v, row, i, one, 0)
+                i += v_k
+        acc = plus(acc, block) if start > 0 else block
+    if unit == 0 and total.size > 0:
+        put(count, total, row, 0, 1)
+    if shift.size > 0:
+        acc = rank1(acc, shift, row, 0, one, 0)
+    finish(acc, y, (z * n,), column, columns, after)
 
 
 def places(shape: tuple[int, ...], batch: tuple[int, ...]) -> Array:
@@ -129,17 +187,25 @@ def product(
     if batch and b.ndim == 2 and not trans_a:  # one matrix for all: the batch is but more rows
         m, batch = y.size // n if n else 0, ()
     a_at, b_at = places(a.shape, batch), places(b.shape, batch)
-    panels = a_at.size * -(-n // (VECTORS * BYTES // a.itemsize))
-    serial = a_at.size * m * n * k <= SERIAL
-    tiles, threads = -(-m // ROWS), 1 if serial else get_num_threads()
-    # ranges of rows: enough for all threads, few enough that a panel, packed anew for each, serves eight tiles
-    groups = max(1, min(tiles, max(-(-threads // max(panels, 1)), min(4 * threads // max(panels, 1), tiles // 8))))
-    none = no_steps(y.dtype)
-    _product(
-        serial, panels * groups,
-        flat(a), a_at, *((1, m) if trans_a else (k, 1)), flat(b), b_at, *((1, k) if trans_b else (n, 1)),
-        flat(y), m, n, k, groups, none[0] if totals is None else totals, then or none,
-    )  # fmt: skip
+    nr, threads, z = VECTORS * BYTES // a.itemsize, get_num_threads(), a_at.size
+    serial = threads == 1 or z * m * n * k <= SERIAL
+    (a_row, a_k), (b_k, b_column) = (1, m) if trans_a else (k, 1), (1, k) if trans_b else (n, 1)
+    line_a, line_b, line_y, none = flat(a), flat(b), flat(y), no_steps(y.dtype)
+    then, totals = then or none, none[0] if totals is None else totals
+    if n == 1:
+        bias, then = without_bias(then)
+        row, matrix = (line_b, b_at, b_k), (line_a, a_at, a_k, a_row)
+        _one_row(serial, z * -(-m // nr), *row, *matrix, line_y, m, k, bias, totals, ones(nr, y.dtype), then)
+    elif m == 1 and totals.size == 0:
+        row, matrix = (line_a, a_at, a_k), (line_b, b_at, b_k, b_column)
+        _one_row(serial, z * -(-n // nr), *row, *matrix, line_y, n, k, none[0], none[0], ones(nr, y.dtype), then)
+    else:
+        panels, tiles = z * -(-n // nr), -(-m // ROWS)
+        # ranges of rows: enough for all threads, few enough that a panel, packed anew for each, serves eight tiles
+        few, many = (1, 1) if serial else (-(-threads // max(panels, 1)), 4 * threads // max(panels, 1))
+        groups = max(1, min(tiles, max(few, min(many, tiles // 8))))
+        left, right = (line_a, a_at, a_row, a_k), (line_b, b_at, b_k, b_column)
+        _product(serial, panels * groups, *left, *right, line_y, m, n, k, groups, totals, then)
 
 
 @prepared

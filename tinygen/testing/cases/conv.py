@@ -77,8 +77,8 @@ def _geometry(d):
 
 
 def _channels(d):
-    """(C, O): one, a few, more than the kernels' limit for narrow ones, more than a tile is wide."""
-    return d.choice((3, 4), (1, 9), (8, 8), (9, 2), (17, 35), (d.size(1, 12), d.size(1, 12)))
+    """(C, O): one, a few, more than the kernels' limits for narrow ones, many to few, more than a tile is wide."""
+    return d.choice((3, 4), (1, 9), (8, 8), (9, 2), (22, 9), (17, 35), (d.size(1, 12), d.size(1, 12)))
 
 
 def _forward(d):

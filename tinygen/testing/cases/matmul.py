@@ -107,7 +107,7 @@ case(linear, _kinked, name="kinked", torch=_torch_linear)
 
 
 def _gradients(d):
-    m, i, o = d.choice(d.size(0, 17), 1024 + d.size(0, 9)), d.size(0, 20), d.size(0, 40)
+    m, i, o = d.choice(d.size(0, 17), 1024 + d.size(0, 9)), d.size(0, 20), d.choice(1, d.size(0, 40))
     return (d.normal(m, i), d.normal(m, o)), {}
 
 
@@ -156,11 +156,22 @@ def matmul_then(a, b, *extras, **params):
     return tuple([Tensor(y) for y in (ys if isinstance(ys, tuple) else (ys,))])
 
 
-def _with_steps(d):
-    m, k, n = d.size(0, 17), d.choice(d.size(0, 20), 1100), d.size(0, 70)
-    trans_a, trans_b, then = d.choice(False, True), d.choice(False, True), steps(d)
+def _followed(d, m, n):
+    k, trans_a, trans_b, then = d.choice(d.size(0, 20), 1100), d.choice(False, True), d.choice(False, True), steps(d)
     inputs = d.normal(*((k, m) if trans_a else (m, k))), d.normal(*((n, k) if trans_b else (k, n)))
     return (*inputs, *extras(d, then, (m, n))), {"then": then, "trans_a": trans_a, "trans_b": trans_b}
 
 
+def _with_steps(d):
+    return _followed(d, d.size(0, 17), d.size(0, 70))
+
+
 case(matmul_then, _with_steps, orders=0, tolerance=10.0)
+
+
+def _thin(d):
+    """One row or one column, of more than one panel."""
+    return _followed(d, *d.choice((1, d.size(1, 70)), (d.size(1, 70), 1)))
+
+
+case(matmul_then, _thin, name="thin", orders=0, tolerance=10.0)
