@@ -62,7 +62,7 @@ LEFT = (1 << 32) - 1  # the bits of a share that count the units left
 LEAVE = -1
 PART = 8  # of what is left in a share one part of 8 is taken at once: few exchanges, and an even end
 
-MOST, GAIN, HELD_UP = 200_000, 50, 200_000  # ns: of patience, its growth in a launch, and what tells of others
+MOST, GAIN, HELD_UP = 200_000, 1000, 200_000  # ns: of patience, its growth in a launch, and what tells of others
 PAUSES = 16  # from one look to the next
 
 WINDOWS = sys.platform == "win32"
