@@ -16,7 +16,7 @@ from numba import prange
 
 from ._cache import KernelCache, cache_folder
 
-__all__ = ["CHUNK", "cache_folder", "chunks", "inlined", "jit", "pjit", "prange", "specialised"]
+__all__ = ["CHUNK", "cache_folder", "inlined", "jit", "pjit", "prange", "specialised"]
 
 CHUNK = 1 << 14  # elements per unit of parallel work: long enough to hide a parallel call (0.5 us), short enough for L2
 
@@ -50,9 +50,3 @@ def specialised(loop: Callable[..., Any], name: str, **bound: Any) -> Callable[.
     copy = FunctionType(loop.__code__, {**loop.__globals__, **bound}, f"{loop.__name__}_{name}")
     copy.__qualname__ = copy.__name__  # Numba's cache files are named by it
     return copy
-
-
-@jit
-def chunks(n: int) -> int:
-    """How many chunks of CHUNK elements cover n: the number of units of a parallel loop over n elements."""
-    return (n + CHUNK - 1) // CHUNK

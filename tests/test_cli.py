@@ -190,7 +190,7 @@ def test_data_and_doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     assert "needs no files" in capsys.readouterr()[0]
     assert main(["doctor"]) == 0
     said = capsys.readouterr()[0]
-    for word in ("numba", "threads", "layer", "bits", "kernel cache", "CUDA", "extra plots"):
+    for word in ("numba", "threads", "bits", "kernel cache", "CUDA", "extra plots"):
         assert word in said
 
 

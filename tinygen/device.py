@@ -30,21 +30,17 @@ def to_device(x: Tensor, device: str) -> Tensor:
 
 
 def cpu_facts() -> dict[str, str]:
-    """Threads, vector width and the cache of compiled kernels, for people.  Runs one parallel kernel, since Numba picks
-    its threading layer at the first."""
+    """Threads, vector width and the cache of compiled kernels, for people."""
     import numba
 
-    from .kernels import elementwise
     from .kernels._cache import cache_folder, report
     from .kernels._simd import BYTES
 
-    x = np.zeros(1 << 20, np.float32)
-    elementwise.add(x, x)
     kept = report()
     damaged = f", {kept.damaged} damaged (they are compiled anew when used)" if kept.damaged else ""
     others = f", {kept.others_size / 1e6:.0f} MB of other versions" if kept.others else ""
     return {
-        "threads": f"{numba.get_num_threads()} of {numba.config.NUMBA_NUM_THREADS}, layer {numba.threading_layer()}",
+        "threads": f"{numba.get_num_threads()} of {numba.config.NUMBA_NUM_THREADS}",
         "vectors": f"{8 * BYTES} bits",
         "kernel cache": f"{cache_folder()} ({kept.entries} functions, {kept.size / 1e6:.1f} MB{damaged}{others})",
     }
