@@ -7,6 +7,7 @@ Beside it some commands of their own:
     walkthrough              one convolution from naive to fast, each step measured
     machine                  the machine's limits, as JSON
     worker NAME SETTINGS     what runs in the process of one benchmark
+    side NAME SIDE SETTINGS  what runs in the process of one side of a comparison
 """
 
 from __future__ import annotations
@@ -72,8 +73,16 @@ def _worker(argv: Sequence[str]) -> None:
     print(json.dumps(row, allow_nan=False))
 
 
+def _side(argv: Sequence[str]) -> None:
+    from tinygen.benchmarks import sides, suite
+
+    name, side, settings = argv
+    sides.serve(name, side, suite.Settings(**json.loads(settings)))
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "table": _table, "report": _report, "walkthrough": _walkthrough, "machine": _machine, "worker": _worker,
+    "side": _side,
 }  # fmt: skip
 
 

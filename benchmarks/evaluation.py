@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from functools import partial
-from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,11 +15,11 @@ from tinygen.models import VAE, Model, RealNVP
 from tinygen.testing.twins import Twin
 from tinygen.testing.twins.layers import data
 
-from . import peers
-from .harness import BenchmarkError
+from . import parity, peers
 from .peers import Side, torch_inference
+from .sides import OURS, Comparison, Made, measure, register
 from .steps import CASES, KEY
-from .suite import Row, Settings, benchmark, compare_sides
+from .suite import Settings, benchmark
 
 TOLERANCE = 1e-5  # relative difference of mean figures in nats, from equal weights, data and noise
 
@@ -69,39 +68,28 @@ def jax_side(model: Model, given: tuple[Any, ...]) -> Side:
     return inference(model, figures(model), given, fixed=1, draw="uniform" if isinstance(model, RealNVP) else "normal")
 
 
-def measure(name: str, settings: Settings) -> Row:
-    """The row of one evaluation: every peer's figures checked against ours, then timed in turns."""
-    chosen = EVALUATIONS[name]
+def make(chosen: Evaluation, side: str, settings: Settings) -> Made:
+    """One side: shows the mean figures of the batch."""
     case = CASES[chosen.case]
     model, x = case.build().eval(), case.data(chosen.rows)
+    if side == OURS:
+        keys, evaluate = map(KEY.fold_in, itertools.count()), tg.step(model.evaluate)
+        return Made(
+            lambda: {"figures": np.array([values.data.mean() for values in model.evaluate(x, key=KEY).values()])},
+            {"evaluate": lambda: evaluate(x, key=next(keys))},
+        )
     given = inputs(model, x)
-    expected = np.array([values.data.mean() for values in model.evaluate(x, key=KEY).values()])
-    sides: dict[str, Callable[[], Any]] = {}
-    left_out, compile_s, worst = {}, {}, 0.0
-    for form in peers.without_optimizer(case.forms):
-        if missing := peers.reason_missing(form, quick=settings.quick):
-            left_out[form] = missing
-            continue
-        if form == "jax":
-            side = jax_side(model, given)
-        else:
-            side = torch_side(form, model, chosen.make, given, settings.threads)
-        start = perf_counter()
-        figures = np.array([float(figure) for figure in side.fed()])
-        compile_s[form] = perf_counter() - start
-        difference = float(np.abs(figures / expected - 1).max())
-        if not difference <= TOLERANCE:
-            raise BenchmarkError(f"{form}: figures differ by {difference:.2g} (relative) from ours. Not timed.")
-        worst = max(worst, difference)
-        sides[form] = side.fresh
-    numbers, ours = itertools.count(), tg.step(model.evaluate)
-    return compare_sides(
-        name, f"{case.what}: {chosen.what}", lambda: ours(x, key=KEY.fold_in(next(numbers))), sides, settings,
-        parity=f"mean figures, relative difference {worst:.1g}, allowed {TOLERANCE:g}",
-        compile_s=compile_s, left_out=left_out,
-    )  # fmt: skip
+    peer = jax_side(model, given) if side == "jax" else torch_side(side, model, chosen.make, given, settings.threads)
+    return Made(lambda: {"figures": np.array([float(figure) for figure in peer.fed()])}, {"evaluate": peer.fresh})
 
 
 for _name, _chosen in EVALUATIONS.items():
-    _what = f"evaluation: {CASES[_chosen.case].what}: {_chosen.what}"
-    benchmark(_name, group="evaluate", what=_what)(partial(measure, _name))
+    _compared = register(
+        Comparison(
+            _name, peers.without_optimizer(CASES[_chosen.case].forms), partial(make, _chosen), parity.relative,
+            TOLERANCE, "mean figures",
+        )
+    )  # fmt: skip
+    benchmark(_name, group="evaluate", what=f"evaluation: {CASES[_chosen.case].what}: {_chosen.what}")(
+        partial(measure, _compared, "evaluate")
+    )

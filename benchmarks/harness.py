@@ -1,4 +1,4 @@
-"""What every benchmark needs: equal threads, interleaved timing, peak memory, processes of their own."""
+"""What every benchmark needs: equal threads, time by turns, peak memory, processes of their own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from tinygen.errors import TinygenError
 
@@ -59,40 +59,64 @@ def use_threads(n: int) -> None:
 # -- time --------------------------------------------------------------------------------------------------------------
 
 
-def interleave(sides: Mapping[str, Callable[[], Any]], *, rounds: int, seconds: float = 0.3) -> dict[str, Timing]:
-    """Time every side in turns, so that a slow minute of the machine strikes all of them.
+class Player(Protocol):
+    """Somebody who takes turns at a step."""
 
-    A turn takes about `seconds`.  Its first step, and what else fits into its first 20 ms, is not counted: it finds the
-    other side's data in the caches and the other side's threads still spinning.  Each round starts with another side.
+    def warm_up(self) -> float:
+        """Compile, allocate; then the seconds that a step takes, roughly."""
+
+    def turn(self, count: int) -> list[float]:
+        """Milliseconds of `count` steps, one by one."""
+
+
+class Here:
+    """A step that takes its turns in this process."""
+
+    def __init__(self, step: Callable[[], Any]):
+        self.step = step
+
+    def warm_up(self) -> float:
+        """See Player."""
+        self.step()
+        self.step()
+        return self._for_seconds(SETTLE)
+
+    def turn(self, count: int) -> list[float]:
+        """See Player.  The first step, and what else fits into the first 20 ms, is not counted: it finds what others
+        left in the caches, and its threads asleep.
+        """
+        self._for_seconds(SETTLE)
+        times = []
+        for _ in range(count):
+            start = perf_counter()
+            self.step()
+            times.append(1e3 * (perf_counter() - start))
+        return times
+
+    def _for_seconds(self, seconds: float) -> float:
+        """Run for that long, at least once; the seconds of one step."""
+        start, n = perf_counter(), 0
+        while not n or perf_counter() - start < seconds:
+            self.step()
+            n += 1
+        return (perf_counter() - start) / n
+
+
+def interleave(players: Mapping[str, Player], *, rounds: int, seconds: float = 0.3) -> dict[str, Timing]:
+    """Time all in turns of about `seconds`, so that a slow minute of the machine strikes everybody.
+
+    Each round starts with another one.
     """
     counts = {}
-    for name, step in sides.items():
-        step()  # warm-up: compiles, allocates
-        step()
-        once, _ = _for_seconds(step, SETTLE)
-        counts[name] = min(MOST, max(2, round(seconds / once)))
-    times: dict[str, list[list[float]]] = {name: [] for name in sides}
-    names = list(sides)
+    for name, player in players.items():
+        counts[name] = min(MOST, max(2, round(seconds / player.warm_up())))
+    times: dict[str, list[list[float]]] = {name: [] for name in players}
+    names = list(players)
     for r in range(rounds):
         first = r % len(names)
         for name in names[first:] + names[:first]:
-            step, turn = sides[name], []
-            _for_seconds(step, SETTLE)
-            for _ in range(counts[name]):
-                start = perf_counter()
-                step()
-                turn.append(1e3 * (perf_counter() - start))
-            times[name].append(turn)
+            times[name].append(players[name].turn(counts[name]))
     return {name: _timing(turns) for name, turns in times.items()}
-
-
-def _for_seconds(step: Callable[[], Any], seconds: float) -> tuple[float, int]:
-    """Seconds of one step, and how many fitted: at least one."""
-    start, n = perf_counter(), 0
-    while not n or perf_counter() - start < seconds:
-        step()
-        n += 1
-    return (perf_counter() - start) / n, n
 
 
 def _timing(turns: list[list[float]]) -> Timing:

@@ -7,8 +7,8 @@ and, where it is masked, cropped to its live rows in channels-last.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,10 @@ from tinygen import nn
 from tinygen.random import Key
 from tinygen.testing.twins.layers import convert, data, from_torch, to_torch
 
-from . import peers
-from .harness import BenchmarkError
+from . import parity, peers
 from .peers.cropped import crop
-from .suite import Row, Settings, benchmark, compare_sides
+from .sides import OURS, Comparison, Made, compare, register
+from .suite import Row, Settings, benchmark
 
 KEY = Key(0)
 TOLERANCE = 1e-4  # difference allowed in float32, relative to the largest entry
@@ -59,15 +59,16 @@ def theirs(form: str, layer: nn.Module, x: np.ndarray, g: np.ndarray) -> Callabl
     with torch.no_grad():
         for name, p in net[0].named_parameters():
             p.copy_(torch.from_numpy(to_torch(dict(layer.named_parameters())[name].data)))
-    if form == "cropped":
+    how = peers.TORCH[form]
+    if how.cropped:
         crop(net, pad=True)
-    order = torch.channels_last if form in ("channels-last", "cropped") else torch.contiguous_format
+    order = torch.channels_last if how.channels_last else torch.contiguous_format
     net.to(memory_format=order)
     leaf = data(x).contiguous(memory_format=order).requires_grad_()
     cotangent = data(g).contiguous(memory_format=order)
     own = dict(net[0].named_parameters())
     wanted = [leaf, *(own[name] for name, _ in layer.named_parameters())]
-    call = torch.compile(net, dynamic=False) if form == "compile" else net
+    call = torch.compile(net, dynamic=False) if how.compiled else net
 
     def step() -> tuple[Any, ...]:
         y = call(leaf)
@@ -76,60 +77,51 @@ def theirs(form: str, layer: nn.Module, x: np.ndarray, g: np.ndarray) -> Callabl
     return step
 
 
-def check(name: str, form: str, mine: Any, peer: Any) -> float:
-    """The largest difference relative to the largest entry of an array; BenchmarkError where it is over TOLERANCE."""
-    worst = 0.0
-    for i, (a, b) in enumerate(zip(mine, peer, strict=True)):
-        b = b.detach()
-        b = (b.permute(0, 2, 3, 1) if b.ndim == 4 else b).numpy() if i < 2 else from_torch(b)
-        whole = np.zeros_like(a.data)  # a cropped kernel has fewer rows, and where they lack our gradient is zero
-        whole[: len(b)] = b
-        worst = max(worst, float(np.abs(a.data - whole).max() / np.abs(b).max()))
-    if not worst <= TOLERANCE:
-        raise BenchmarkError(f"layer_{name}: {form} differs from ours by {worst:.2g} of the largest. Not timed.")
-    return worst
+def figures(arrays: Any) -> dict[str, np.ndarray]:
+    """PyTorch's output and gradients, laid out as ours are; the rows that a cropped kernel lacks are zeros."""
+    made = {}
+    for i, a in enumerate(arrays):
+        a = a.detach()
+        a = (a.permute(0, 2, 3, 1) if a.ndim == 4 else a).numpy() if i < 2 else from_torch(a)
+        if i > 1 and a.ndim == 4:  # kernels are square
+            a = np.pad(a, ((0, a.shape[1] - a.shape[0]), (0, 0), (0, 0), (0, 0)))
+        made[f"array {i}"] = a
+    return made
 
 
-def measure(name: str, settings: Settings) -> Row:
-    """The row of one layer."""
-    import torch
-
-    torch.set_num_threads(settings.threads)
+def make(name: str, side: str, settings: Settings) -> Made:
+    """One side: shows the output and every gradient."""
     build, shape = LAYERS[name]
     layer, generator = build(), np.random.Generator(np.random.Philox(0))
     x = generator.standard_normal(shape, np.float32)
     g = generator.standard_normal(layer(tinygen.tensor(x)).shape, np.float32)
-    step = ours(layer, x, g)
-    step()
-    sides, compile_s, left_out, worst = {}, {}, {}, 0.0
-    for form in forms(layer, x):
-        if missing := peers.reason_missing("torch compile" if form == "compile" else "torch"):
-            left_out[form] = missing
-            continue
-        side = theirs(form, layer, x, g)
-        start = perf_counter()
-        made = side()
-        compile_s[form] = perf_counter() - start
-        worst = max(worst, check(name, form, step(), made))
-        sides[form] = side
-    return compare_sides(
-        f"layer_{name}", what(name), step, sides,
-        Settings(settings.threads, settings.rounds, min(SECONDS, settings.seconds), settings.quick),
-        parity=f"output and gradients, difference {worst:.1g} of the largest entry, allowed {TOLERANCE:g}",
-        compile_s=compile_s, left_out=left_out,
-    )  # fmt: skip
+    if side == OURS:
+        step = ours(layer, x, g)
+        return Made(lambda: {f"array {i}": a.data for i, a in enumerate(step())}, {"layer": step})
+    import torch
+
+    torch.set_num_threads(settings.threads)
+    step = theirs(side, layer, x, g)
+    return Made(lambda: figures(step()), {"layer": step})
 
 
-def forms(layer: nn.Module, x: np.ndarray) -> tuple[str, ...]:
+def forms(name: str) -> tuple[str, ...]:
     """The forms that make sense for a layer."""
-    images = ("channels-last",) if x.ndim == 4 else ()
-    return "torch", "compile", *images, *(("cropped",) if isinstance(layer, nn.MaskedConv2d) else ())
+    images = ("torch channels-last",) if len(LAYERS[name][1]) == 4 else ()
+    return "torch", "torch compile", *images, *(("torch cropped channels-last",) if name.startswith("masked") else ())
 
 
-def what(name: str) -> str:
-    """In one line."""
-    return f"{name} on {'x'.join(map(str, LAYERS[name][1]))}, with gradients"
+def measure(compared: Comparison, settings: Settings) -> Row:
+    """The row of one layer."""
+    return compare(compared, replace(settings, seconds=min(SECONDS, settings.seconds))).rows["layer"]
 
 
-for _name in LAYERS:
-    benchmark(f"layer_{_name}", group="op", what=what(_name))(partial(measure, _name))
+for _name, (_, _shape) in LAYERS.items():
+    _layer = register(
+        Comparison(
+            f"layer_{_name}", forms(_name), partial(make, _name), parity.of_the_largest, TOLERANCE,
+            "output and gradients",
+        )
+    )  # fmt: skip
+    _what = f"{_name} on {'x'.join(map(str, _shape))}, with gradients"
+    benchmark(_layer.name, group="op", what=_what)(partial(measure, _layer))

@@ -6,7 +6,6 @@ compared for small arrays, and the kernels for large ones.  `roofline.py` times 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,10 +16,10 @@ import tinygen
 from tinygen.testing.cases import cases
 from tinygen.testing.registry import Case
 
-from . import counts
-from .harness import BenchmarkError
-from .suite import Row, Settings, benchmark, compare_sides
-from .torch_ops import Form, forms
+from . import counts, parity
+from .sides import OURS, Comparison, Made, compare, register
+from .suite import Row, Settings, benchmark
+from .torch_ops import Form, form, names
 
 TOLERANCE = 1e-4  # difference allowed in float32, relative to the largest entry
 SECONDS = 0.06  # of a turn, at most: there are many ops
@@ -52,17 +51,14 @@ class Ours:
     """One op on our side: values, and gradients of what the op can be differentiated by."""
 
     def __init__(self, case: Case, inputs: list[np.ndarray], params: dict[str, Any]):
-        moving = [case.orders > 0 and a.dtype.kind == "f" for a in inputs]
+        moving = moved(case, inputs)
         self.op = partial(case.op, **params)
         self.inputs = [tinygen.tensor(a) for a in inputs]
-        self.leaves = [tinygen.tensor(a, requires_grad=m) for a, m in zip(inputs, moving)]
+        self.leaves = [tinygen.tensor(a, requires_grad=i in moving) for i, a in enumerate(inputs)]
+        self.wanted = [self.leaves[i] for i in moving]
         outputs = listed(self.op(*self.leaves))
-        self.outputs = [y.data for y in outputs]
         self.live = [i for i, y in enumerate(outputs) if y.requires_grad]
-        self.moving = [i for i, m in enumerate(moving) if m] if self.live else []
-        generator = np.random.Generator(np.random.Philox(7))
-        self.cotangents = [generator.standard_normal(outputs[i].shape).astype(np.float32) for i in self.live]
-        self.seeds = [tinygen.tensor(v) for v in self.cotangents]
+        self.seeds = [tinygen.tensor(v) for v in cotangents([outputs[i].shape for i in self.live])]
 
     def values(self) -> list[Any]:
         """Forward, without a tape."""
@@ -71,22 +67,28 @@ class Ours:
     def gradients(self) -> Any:
         """Forward, and the gradients of every leaf for the cotangents."""
         ys = listed(self.op(*self.leaves))
-        wanted = [self.leaves[i] for i in self.moving]
-        return tinygen.grad([ys[i] for i in self.live], wanted, self.seeds, allow_unused=True)
+        return tinygen.grad([ys[i] for i in self.live], self.wanted, self.seeds, allow_unused=True)
+
+    def show(self) -> dict[str, Any]:
+        """Values and gradients."""
+        gradients = [None if g is None else g.data for g in self.gradients()] if self.live else []
+        return named([y.data for y in self.values()], gradients)
 
 
 class Theirs:
     """The same op in one of PyTorch's forms."""
 
-    def __init__(self, form: Form, ours: Ours, inputs: list[np.ndarray]):
+    def __init__(self, how: Form, case: Case, inputs: list[np.ndarray]):
         import torch
 
-        self.form, self.live, self.moving = form, ours.live, ours.moving
-        self.inputs = [put(a) for put, a in zip(form.put, inputs)]
-        self.leaves = [t.clone().requires_grad_(i in ours.moving) for i, t in enumerate(self.inputs)]
-        self.wanted = [self.leaves[i] for i in self.moving]
-        self.seeds = [form.put_out(v) for v in ours.cotangents]
-        self.no_grad, self.grad = torch.no_grad, torch.autograd.grad
+        moving = moved(case, inputs)
+        self.form, self.no_grad, self.grad = how, torch.no_grad, torch.autograd.grad
+        self.inputs = [put(a) for put, a in zip(how.put, inputs)]
+        self.leaves = [t.clone().requires_grad_(i in moving) for i, t in enumerate(self.inputs)]
+        self.wanted, self.gets = [self.leaves[i] for i in moving], [how.get[i] for i in moving]
+        outputs = listed(how.call(*self.leaves))
+        self.live = [i for i, y in enumerate(outputs) if y.requires_grad]
+        self.seeds = [how.put_out(v) for v in cotangents([how.get_out(outputs[i]).shape for i in self.live])]
 
     def values(self) -> list[Any]:
         """Forward, without a tape."""
@@ -98,15 +100,22 @@ class Theirs:
         ys = listed(self.form.call(*self.leaves))
         return self.grad([ys[i] for i in self.live], self.wanted, self.seeds, allow_unused=True)
 
-    def check(self, case: Case, ours: Ours) -> float:
-        """The largest relative difference from ours.  Raises BenchmarkError where it is more than rounding."""
-        worst = difference(case, "values", [y.data for y in ours.values()], map(self.form.get_out, self.values()))
-        if self.live:
-            gets = [self.form.get[i] for i in self.moving]
-            theirs = [None if g is None else get(g) for get, g in zip(gets, self.gradients())]
-            mine = [None if g is None else g.data for g in ours.gradients()]
-            worst = max(worst, difference(case, "gradients", mine, theirs))
-        return worst
+    def show(self) -> dict[str, Any]:
+        """Values and gradients, in our layout."""
+        gradients = self.gradients() if self.live else []
+        got = [None if g is None else get(g) for get, g in zip(self.gets, gradients)]
+        return named(list(map(self.form.get_out, self.values())), got)
+
+
+def moved(case: Case, inputs: list[np.ndarray]) -> list[int]:
+    """Which inputs the op can be differentiated by."""
+    return [i for i, a in enumerate(inputs) if case.orders > 0 and a.dtype.kind == "f"]
+
+
+def cotangents(shapes: list[tuple[int, ...]]) -> list[np.ndarray]:
+    """The same on all sides."""
+    generator = np.random.Generator(np.random.Philox(7))
+    return [generator.standard_normal(shape).astype(np.float32) for shape in shapes]
 
 
 def listed(value: Any) -> list[Any]:
@@ -114,42 +123,38 @@ def listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, tuple | list) else [value]
 
 
-def difference(case: Case, what: str, ours: Iterable[Any], theirs: Iterable[Any]) -> float:
-    """The largest difference of two lists of arrays, relative to the largest entry of each; None is all zeros."""
-    worst = 0.0
-    for mine, peer in zip(ours, theirs, strict=True):
-        a, b = (np.zeros(()) if v is None else np.asarray(v, np.float64) for v in (mine, peer))
-        if mine is not None and peer is not None and a.shape != b.shape:
-            raise BenchmarkError(f"{case.name}: {what} have shapes {a.shape} and {b.shape}. Not timed.")
-        scale = max(float(np.abs(b).max(initial=0.0)), 1e-30)
-        worst = max(worst, float(np.abs(a - b).max(initial=0.0)) / scale)
-    if not worst <= TOLERANCE * case.tolerance:
-        raise BenchmarkError(f"{case.name}: {what} differ from PyTorch's by {worst:.2g} of the largest. Not timed.")
-    return worst
+def named(values: list[Any], gradients: list[Any]) -> dict[str, Any]:
+    """What a side shows; no gradient is one of zeros."""
+    made = {f"value {i}": a for i, a in enumerate(values)}
+    return made | {f"gradient {i}": np.zeros(()) if g is None else g for i, g in enumerate(gradients)}
 
 
-def measure(name: str, index: int, settings: Settings) -> Row:
-    """The row of one op: with gradients where it has any; `parts` has the forward pass alone."""
+def make(name: str, index: int, side: str, settings: Settings) -> Made:
+    """One side of an op."""
     case = cases[name]
     inputs, params = draw(case, index)
-    ours = Ours(case, inputs, params)
-    theirs = {form: Theirs(how, ours, inputs) for form, how in forms(case, params).items()}
-    worst = max(side.check(case, ours) for side in theirs.values())
-    compared = "values and gradients" if ours.live else "values"
-    parity = f"{compared}, largest difference {worst:.1g} of the largest entry, allowed {TOLERANCE:g}"
-    brief = replace(settings, seconds=min(SECONDS, settings.seconds))
-    base, what = name.partition("/")[0], text(case, index)
-    forward = compare_sides(
-        row_name(name, index), what, ours.values, {form: side.values for form, side in theirs.items()}, brief,
-        work=counts.of(base, inputs, ours.outputs, params), parity=parity,
-    )  # fmt: skip
-    if not ours.live:
+    if side == OURS:
+        mine: Ours | Theirs = Ours(case, inputs, params)
+    else:
+        import torch
+
+        torch.set_num_threads(settings.threads)
+        mine = Theirs(form(side, case, params), case, inputs)
+    return Made(mine.show, {"values": mine.values} | ({"gradients": mine.gradients} if mine.live else {}))
+
+
+def measure(name: str, index: int, compared: Comparison, settings: Settings) -> Row:
+    """The row of one op: with gradients where it has any; `parts` has the forward pass alone."""
+    case = cases[name]
+    made = compare(compared, replace(settings, seconds=min(SECONDS, settings.seconds)))
+    inputs, params = draw(case, index)
+    outputs = [a for key, a in made.shown.items() if key.startswith("value")]
+    base, forward = name.partition("/")[0], made.rows["values"]
+    forward["work"] = counts.of(base, inputs, outputs, params)._asdict()
+    if "gradients" not in made.rows:
         return forward
-    row = compare_sides(
-        row_name(name, index), f"{what}, with gradients", ours.gradients,
-        {form: side.gradients for form, side in theirs.items()}, brief,
-        work=counts.with_gradient(base, inputs, ours.outputs, params), parity=parity,
-    )  # fmt: skip
+    row = made.rows["gradients"] | {"what": f"{text(case, index)}, with gradients"}
+    row["work"] = counts.with_gradient(base, inputs, outputs, params)._asdict()
     return row | {"parts": [forward | {"name": "forward"}]}
 
 
@@ -168,4 +173,10 @@ def row_name(name: str, index: int) -> str:
 
 for _name, _case in sorted(cases.items()):
     for _index in range(len(_case.bench) if _case.torch else 0):
-        benchmark(row_name(_name, _index), group="op", what=text(_case, _index))(partial(measure, _name, _index))
+        _op = register(
+            Comparison(
+                row_name(_name, _index), names(_case, _case.bench[_index][1]), partial(make, _name, _index),
+                parity.of_the_largest, TOLERANCE * _case.tolerance, "values and gradients",
+            )
+        )  # fmt: skip
+        benchmark(_op.name, group="op", what=text(_case, _index))(partial(measure, _name, _index, _op))

@@ -6,7 +6,6 @@ import itertools
 import math
 from collections.abc import Callable
 from functools import partial
-from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,15 +14,13 @@ from tinygen import ops
 from tinygen.models import VAE, Model, RealNVP
 from tinygen.testing.twins.layers import data
 
-from . import peers
-from .harness import BenchmarkError, quartiles
+from . import parity, peers
 from .peers import Side, torch_inference
-from .steps import CASES, KEY
-from .suite import Row, Settings, benchmark, compare_sides
+from .sides import OURS, Comparison, Made, measure, register
+from .steps import CASES, KEY, Case
+from .suite import Settings, benchmark
 
 TOLERANCE = 1e-4  # mean absolute difference of samples, from equal weights and noise
-LONGEST = 90.0  # seconds: a loop over all pixels that would take longer is timed on some of them
-SOME = 28  # that many
 
 
 class Sampling(NamedTuple):
@@ -81,119 +78,92 @@ def jax_side(model: Model, z: Any) -> Side:
     return inference(model, samples(model), (z,), fixed=0, draw="normal")
 
 
-def measure(name: str, settings: Settings) -> Row:
-    """The row of one model: every peer's samples checked against ours, then timed in turns."""
+def make(chosen: Sampling, side: str, settings: Settings) -> Made:
+    """One side: shows the samples of one draw."""
+    model: Any = CASES[chosen.case].build().eval()
+    if side == OURS:
+        keys = map(KEY.fold_in, itertools.count())
+        return Made(
+            lambda: {"samples": np.asarray(model.sample(chosen.n, key=KEY))},
+            {"sample": lambda: model.sample(chosen.n, key=next(keys))},
+        )
     import torch
 
     torch.set_num_threads(settings.threads)
-    chosen = SAMPLINGS[name]
-    case = CASES[chosen.case]
-    model: Any = case.build().eval()
-    z, expected = noise(model, chosen.n), np.asarray(model.sample(chosen.n, key=KEY))
-    sides: dict[str, Callable[[], Any]] = {}
-    left_out, compile_s, worst = {}, {}, 0.0
-    for form in peers.without_optimizer(case.forms):
-        if missing := peers.reason_missing(form, quick=settings.quick):
-            left_out[form] = missing
-            continue
-        side = jax_side(model, z) if form == "jax" else torch_side(form, model, chosen.make, z)
-        start = perf_counter()
-        sample = np.asarray(side.fed())
-        compile_s[form] = perf_counter() - start
-        difference = float(np.abs(sample.reshape(expected.shape) - expected).mean())
-        if not difference <= TOLERANCE:
-            raise BenchmarkError(f"{form}: samples differ by {difference:.2g} (mean) from ours. Not timed.")
-        worst = max(worst, difference)
-        sides[form] = side.fresh
-    numbers = itertools.count()
-    return compare_sides(
-        name, f"{chosen.n} samples: {case.what}", lambda: model.sample(chosen.n, key=KEY.fold_in(next(numbers))), sides,
-        settings, parity=f"samples, mean absolute difference {worst:.1g}, allowed {TOLERANCE:g}",
-        compile_s=compile_s, left_out=left_out,
-    )  # fmt: skip
+    z = noise(model, chosen.n)
+    peer = jax_side(model, z) if side == "jax" else torch_side(side, model, chosen.make, z)
+    shape = (chosen.n, *model.shape)
+    return Made(lambda: {"samples": np.asarray(peer.fed()).reshape(shape)}, {"sample": peer.fresh})
 
 
 for _name, _chosen in SAMPLINGS.items():
-    _what = f"{_chosen.n} samples: {CASES[_chosen.case].what}"
-    benchmark(_name, group="sample", what=_what)(partial(measure, _name))
+    _compared = register(
+        Comparison(
+            _name, peers.without_optimizer(CASES[_chosen.case].forms), partial(make, _chosen), parity.mean_absolute,
+            TOLERANCE, "samples",
+        )
+    )  # fmt: skip
+    benchmark(_name, group="sample", what=f"{_chosen.n} samples: {CASES[_chosen.case].what}")(
+        partial(measure, _compared, "sample")
+    )
 
 
 # -- PixelCNN, pixel by pixel ------------------------------------------------------------------------------------------
 
 LOOPS = ("torch", "torch cropped channels-last")
+PIXELS = 28  # of an image that PyTorch's loop is timed on: each pixel costs the whole network, wherever it lies
 
 
-def naive(logits: Callable[..., Any], shape: tuple[int, ...], pixels: int) -> Callable[[], float]:
-    """Seconds of the loop everybody writes: the whole network for every pixel; of the first `pixels` of them."""
+def naive(logits: Callable[..., Any], shape: tuple[int, ...], pixels: int) -> None:
+    """The loop everybody writes, the whole network for every pixel, over the first `pixels` of (N, H, W, C)."""
     import torch
 
-    def run() -> float:
-        n, height, width, c = shape
-        x, start = torch.zeros(n, c, height, width), perf_counter()
-        for i, j in itertools.islice(np.ndindex(height, width), pixels):
-            x[:, :, i, j] = torch.bernoulli(torch.sigmoid(logits(x)[:, :, i, j]))
-        return perf_counter() - start
-
-    return run
+    n, height, width, c = shape
+    x = torch.zeros(n, c, height, width)
+    for i, j in itertools.islice(np.ndindex(height, width), pixels):
+        x[:, :, i, j] = torch.bernoulli(torch.sigmoid(logits(x)[:, :, i, j]))
 
 
-def check_draws(model: Any, x: np.ndarray, logits: Callable[..., Any]) -> str:
+def drawn_again(x: np.ndarray, logits: Callable[..., Any]) -> np.ndarray:
     """What our sample x (N, H, W, 1) would have been with PyTorch's probabilities of the same pixels.
 
     Given what came before, every pixel is drawn again from the twin's probability with our key; rounding may turn one
-    over where the probability is next to the uniform number that decides.  Raises BenchmarkError for more than one in
-    ten thousand.
+    over where the probability is next to the uniform number that decides.
     """
     p = logits(data(x)).sigmoid().numpy()
     _, height, width, _ = x.shape
     again = np.zeros_like(x)
     for i, j in np.ndindex(height, width):
         again[:, i, j] = np.asarray(ops.bernoulli(p[:, :, i, j], key=KEY.fold_in(i * width + j)))
-    wrong = int((again != x).sum())
-    if wrong > x.size / 10_000:
-        raise BenchmarkError(f"pixelcnn_sample: {wrong} of {x.size} pixels differ from PyTorch's. Not timed.")
-    return f"pixels drawn anew from PyTorch's probabilities: {wrong} of {x.size} differ"
+    return again
 
 
-@benchmark("pixelcnn_sample", group="sample", what=f"16 samples: {CASES['pixelcnn_binary'].what}")
-def pixelcnn_sample(settings: Settings) -> Row:
-    """Ours several times; each loop in PyTorch once, whole where that takes at most LONGEST seconds."""
+def make_loop(case: Case, side: str, settings: Settings) -> Made:
+    """One side: ours shows a sample, a peer what it would have drawn; a peer's call draws `PIXELS` of an image."""
+    model: Any = case.build().eval()
+    shape = case.batch
+    x = np.asarray(model.sample(shape[0], key=KEY))
+    if side == OURS:
+        keys = map(KEY.fold_in, itertools.count())
+        return Made(lambda: {"pixels": x}, {"sample": lambda: model.sample(shape[0], key=next(keys))})
     import torch
 
     torch.set_num_threads(settings.threads)
-    case = CASES["pixelcnn_binary"]
-    model: Any = case.build().eval()
-    shape = case.batch
-    everything = shape[1] * shape[2]
-    x = np.asarray(model.sample(shape[0], key=KEY))  # compiles, too
-    ours = []
-    for i in range(max(3, settings.rounds)):
-        start = perf_counter()
-        model.sample(shape[0], key=KEY.fold_in(i))
-        ours.append(1e3 * (perf_counter() - start))
-    found, timed_on, left_out = {}, {}, {}
-    parity = ""
-    for form in LOOPS:
-        if missing := peers.reason_missing(form, quick=settings.quick):
-            left_out[form] = missing
-            continue
-        logits = torch_inference.inference(peers.TORCH[form], model, torch_inference.logits)
-        parity = check_draws(model, x, logits)
-        naive(logits, shape, 2)()  # warm-up
-        some = 3 if settings.quick else SOME
-        seconds, pixels = naive(logits, shape, some)(), some
-        if not settings.quick and seconds / some * everything <= LONGEST:
-            seconds, pixels = naive(logits, shape, everything)(), everything
-        found[form], timed_on[form] = 1e3 * seconds / pixels * everything, pixels
-    low, middle, high = quartiles(ours)
-    row: Row = {
-        "name": "pixelcnn_sample", "what": f"{shape[0]} samples, the peers' from a loop over all pixels: {case.what}",
-        "ours_ms": middle, "spread": [low, high], "peers": found, "parity": parity, "left_out": left_out,
-        "pixels_timed": timed_on, "pixels": everything,
-    }  # fmt: skip
-    if found:
-        row["fastest"] = min(found, key=lambda form: found[form])
-        row["ratio"] = found[row["fastest"]] / middle
-        row["ratio_spread"] = [found[row["fastest"]] / high, found[row["fastest"]] / low]
-        row["ratio_as_written"] = found[LOOPS[0]] / middle
-    return row
+    logits = torch_inference.inference(peers.TORCH[side], model, torch_inference.logits)
+    return Made(
+        lambda: {"pixels": drawn_again(x, logits)},
+        {"sample": lambda: naive(logits, shape, PIXELS)},
+        PIXELS / math.prod(shape[1:3]),
+    )
+
+
+_case = CASES["pixelcnn_binary"]
+_loop = register(
+    Comparison(
+        "pixelcnn_sample", LOOPS, partial(make_loop, _case), parity.share_that_differs, 1e-4,
+        "pixels drawn again from PyTorch's probabilities",
+    )
+)  # fmt: skip
+benchmark("pixelcnn_sample", group="sample", what=f"16 samples, the peers' from a loop over all pixels: {_case.what}")(
+    partial(measure, _loop, "sample")
+)

@@ -1,22 +1,18 @@
-"""How the cost of a training step grows with batch, width, depth, image side and threads, ours and PyTorch's eager.
-
-python -m tinygen.benchmarks.scaling SETTINGS       the point of one number of threads, in a process of its own
-"""
+"""How the cost of a training step grows with batch, width, depth, image side and threads, ours and PyTorch's eager."""
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from tinygen import models
 
-from .harness import in_subprocess, use_threads
-from .steps import CASES, KEY, Case, checked, timed
-from .suite import Row, Settings, benchmark, compare_sides
+from . import steps
+from .sides import Comparison, compare
+from .steps import CASES, KEY, Case
+from .suite import Row, Settings, benchmark
 
 PEER = "torch"  # as people write it: where the curves bend is what these rows are about
 
@@ -65,11 +61,17 @@ SERIES = {
 THREADS = "vae_conv"  # the model whose step is timed with 1 thread to all
 
 
-def point(at: int, case: Case, settings: Settings) -> Row:
+COMPARISONS = {
+    (name, at): steps.comparison(f"{name} at {at}", series.case(at), (PEER,))
+    for name, series in SERIES.items()
+    for at in series.values
+}
+AT_THREADS = steps.comparison("scaling_threads", CASES[THREADS], (PEER,))
+
+
+def point(at: int, compared: Comparison, settings: Settings) -> Row:
     """One point: parity, then both sides in turns."""
-    x = case.data()
-    found, _ = checked(case, x, settings, (PEER,))
-    row = compare_sides("", "", timed(case, x), found.sides, settings)
+    row = compare(compared, settings).rows["step"]
     return {"at": at} | {entry: row[entry] for entry in ("ours_ms", "spread", "peers", "ratio", "ratio_spread")}
 
 
@@ -77,33 +79,17 @@ def measure(name: str, settings: Settings) -> Row:
     """The row of one series; its smallest and largest value only if asked for quickly."""
     series = SERIES[name]
     values = (series.values[0], series.values[-1]) if settings.quick else series.values
-    return _row(name, series.axis, series.what, [point(at, series.case(at), settings) for at in values])
+    return {"axis": series.axis, "points": [point(at, COMPARISONS[name, at], settings) for at in values]}
 
 
 def threads(settings: Settings) -> Row:
     """The same step with 1, 2, 4, ... threads and all."""
     counts = sorted({1 << i for i in range(settings.threads.bit_length())} | {settings.threads})
-    points = [
-        in_subprocess(f"{__package__}.scaling", [json.dumps(asdict(replace(settings, threads=n)))])
-        for n in counts
-        if n <= settings.threads
-    ]
-    return _row("scaling_threads", "threads", CASES[THREADS].what, points)
-
-
-def _row(name: str, axis: str, what: str, points: list[Row]) -> Row:
-    return {"name": name, "what": f"{what}: by {axis}", "axis": axis, "points": points}
+    points = [point(n, AT_THREADS, replace(settings, threads=n)) for n in counts if n <= settings.threads]
+    return {"axis": "threads", "points": points}
 
 
 for _name, _series in SERIES.items():
-    _what = f"how a training step's time grows with {_series.axis}: {_series.what}"
+    _what = f"{_series.what}: training step by {_series.axis}"
     benchmark(_name, group="scaling", what=_what)(partial(measure, _name))
-benchmark("scaling_threads", group="scaling", what=f"a training step on 1 thread to all: {CASES[THREADS].what}")(
-    threads
-)
-
-
-if __name__ == "__main__":
-    given = Settings(**json.loads(sys.argv[1]))
-    use_threads(given.threads)
-    print(json.dumps(point(given.threads, CASES[THREADS], given)))
+benchmark("scaling_threads", group="scaling", what=f"{CASES[THREADS].what}: training step on 1 thread to all")(threads)

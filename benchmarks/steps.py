@@ -16,9 +16,9 @@ from tinygen.autograd import grad
 from tinygen.random import Key
 from tinygen.testing.twins import Twin
 
-from . import peers, work
-from .harness import BenchmarkError
-from .suite import Row, Settings, benchmark, compare_sides
+from . import parity, peers, work
+from .sides import OURS, Comparison, Made, compare, register
+from .suite import Row, Settings, benchmark
 
 KEY = Key(0)
 PARITY_STEPS = 3  # losses from equal weights, data and noise are compared over so many
@@ -125,52 +125,43 @@ def our_step(model: models.Model, rate: float = 1e-3) -> Callable[..., Any]:
     return step
 
 
-def timed(case: Case, x: np.ndarray) -> Callable[[], Any]:
-    """Our step on the batch x, with fresh noise at every call."""
-    step, numbers = our_step(case.build(), case.rate), itertools.count()
-    return lambda: step(x, key=KEY.fold_in(next(numbers)))
-
-
-def reference(case: Case, x: np.ndarray, width: Any = None) -> tuple[np.ndarray, list[peers.Inputs]]:
-    """Our losses (steps, objectives) over the first steps, and what a peer has to be fed for the same."""
-    model = case.build(width)
-    twin, step = Twin(model), our_step(model, case.rate)
-    keys = [KEY.fold_in(i) for i in range(PARITY_STEPS)]
-    feeds: list[peers.Inputs] = [
-        {n: twin.inputs(x, key=key.fold_in(n), objective=n) for n in model.objectives()} for key in keys
+def feeds(model: models.Model, x: np.ndarray) -> list[peers.Inputs]:
+    """What a peer has to be fed for the noise that our first steps draw."""
+    twin = Twin(model)
+    return [
+        {n: twin.inputs(x, key=KEY.fold_in(i).fold_in(n), objective=n) for n in model.objectives()}
+        for i in range(PARITY_STEPS)
     ]
-    losses = np.array([[loss.item() for loss in step(x, key=key)] for key in keys])
-    if not np.isfinite(losses).all():
-        raise BenchmarkError(f"our losses are {losses.ravel().tolist()}. Not timed.")
-    return losses, feeds
 
 
-def checked(
-    case: Case, x: np.ndarray, settings: Settings, forms: tuple[str, ...] | None = None
-) -> tuple[peers.Peers, float]:
-    """The peers of the case, or those of `forms`, and the largest relative difference of their losses from ours."""
-    losses, feeds = reference(case, x)
-    return peers.build(
-        forms or case.forms, case.build(), x, feeds, losses,
-        rate=case.rate, tolerance=case.tolerance, threads=settings.threads, quick=settings.quick,
-    )  # fmt: skip
+def make(case: Case, side: str, settings: Settings) -> Made:
+    """One side of a training step: shows the losses (steps, objectives) over its first steps."""
+    x, model = case.data(), case.build()
+    if side == OURS:
+        step, numbers = our_step(model, case.rate), map(KEY.fold_in, itertools.count())
+        ours = lambda: step(x, key=next(numbers))
+        return Made(lambda: _losses([[loss.item() for loss in ours()] for _ in range(PARITY_STEPS)]), {"step": ours})
+    fed = feeds(model, x)
+    peer = peers.make(side, model, x, rate=case.rate, threads=settings.threads)
+    return Made(lambda: _losses([peer.feed(inputs) for inputs in fed]), {"step": peer})
 
 
-def measure(name: str, settings: Settings) -> Row:
-    """The row of one model: all forms checked against our losses, then timed in turns."""
-    case = CASES[name]
-    x = case.data()
-    found, difference = checked(case, x, settings)
-    row = compare_sides(
-        f"{name}_step", case.what, timed(case, x), found.sides, settings,
-        work=work.training_step(case.build(), x),
-        parity=f"losses of {PARITY_STEPS} steps, relative difference {difference:.1g}, allowed {case.tolerance:g}",
-        compile_s=found.compile_s, left_out=found.left_out,
-    )  # fmt: skip
-    if "torch" in found.sides:
-        row["ratio_as_written"] = row["peers"]["torch"] / row["ours_ms"]
-    return row
+def _losses(of_steps: list[list[float]]) -> dict[str, np.ndarray]:
+    return {"losses": np.array(of_steps)}
+
+
+def comparison(name: str, case: Case, forms: tuple[str, ...]) -> Comparison:
+    """The training step of a case, ours and in these forms."""
+    compared = f"losses of {PARITY_STEPS} steps"
+    return register(Comparison(name, forms, partial(make, case), parity.relative, case.tolerance, compared))
+
+
+def measure(compared: Comparison, case: Case, settings: Settings) -> Row:
+    """The row of one model."""
+    row = compare(compared, settings).rows["step"]
+    return row | {"work": work.training_step(case.build(), case.data())._asdict()}
 
 
 for _name, _case in CASES.items():
-    benchmark(f"{_name}_step", group="step", what=f"training step: {_case.what}")(partial(measure, _name))
+    _step = comparison(f"{_name}_step", _case, _case.forms)
+    benchmark(_step.name, group="step", what=f"training step: {_case.what}")(partial(measure, _step, _case))

@@ -2,8 +2,7 @@
 
     @benchmark("vae_mlp_step", group="step", what="training step of the VAE 784-500-20, batch 128")
     def _(settings: Settings) -> dict[str, Any]:
-        parity = check_parity(...)                  # raises BenchmarkError: what does not agree is not timed
-        return compare_sides("vae_mlp_step", "...", ours, {"torch": theirs}, settings, parity=parity)
+        return compare(comparison, settings).rows["step"]       # see sides.py
 
 `README.md` beside this file lists the entries of a row.
 """
@@ -11,15 +10,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from tinygen.errors import ConfigError
-
-from .harness import interleave, speedup
 
 GROUPS = ("step", "sample", "evaluate", "op", "scaling", "machine")
 # the modules that register some, in the order of the table
@@ -93,34 +90,3 @@ def select(patterns: list[str] | None) -> list[Benchmark]:
             hint = f"Near ones: {', '.join(near)}." if near else "`tinygen bench --list` shows them."
             raise ConfigError(f"bench: there is no benchmark {pattern!r}. {hint}")
     return [b for name, b in known.items() if not patterns or any(fnmatchcase(name, p) for p in patterns)]
-
-
-def compare_sides(
-    name: str,
-    what: str,
-    ours: Callable[[], Any],
-    peers: Mapping[str, Callable[[], Any]],
-    settings: Settings,
-    *,
-    work: Work | None = None,
-    **facts: Any,
-) -> Row:
-    """The row of one comparison: every side is warmed up, then all are timed in turns.
-
-    ours and peers: functions without arguments that do the whole work and wait for it.  facts: further entries of the
-    row, such as parity, compile_s, left_out, peak_mib.  `ratio` is the fastest peer's time over ours, more than 1 where
-    we are faster: the median over the rounds, with its quartiles.
-    """
-    times = interleave({"tinygen": ours, **peers}, rounds=settings.rounds, seconds=settings.seconds)
-    mine = times.pop("tinygen")
-    row: Row = {
-        "name": name, "what": what, "ours_ms": mine.median, "spread": [mine.low, mine.high],
-        "peers": {peer: t.median for peer, t in times.items()},
-        "peers_spread": {peer: [t.low, t.high] for peer, t in times.items()},
-    }  # fmt: skip
-    if times:
-        row["fastest"] = min(times, key=lambda peer: times[peer].median)
-        row["ratio"], *row["ratio_spread"] = speedup(mine, times[row["fastest"]])
-    if work is not None:
-        row["work"] = work._asdict()
-    return row | facts

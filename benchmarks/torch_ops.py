@@ -16,6 +16,8 @@ import numpy as np
 
 from tinygen.testing.registry import Case
 
+from .peers.torch_forms import FORMS
+
 Convert = Callable[[Any], Any]
 
 
@@ -29,17 +31,22 @@ class Form(NamedTuple):
     get_out: Convert  # outputs, as arrays in our layout
 
 
-def forms(case: Case, params: dict[str, Any]) -> dict[str, Form]:
-    """The forms of one case: name -> form."""
+def names(case: Case, params: dict[str, Any]) -> tuple[str, ...]:
+    """Which of PyTorch's forms make sense for one case."""
+    base = case.name.partition("/")[0]
+    if not base.startswith("conv2d"):
+        return ("torch",)
+    cropped = params.get("mask") and base in ("conv2d", "conv2d_bias_act")
+    return "torch", "torch channels-last", *(("torch cropped channels-last",) if cropped else ())
+
+
+def form(name: str, case: Case, params: dict[str, Any]) -> Form:
+    """One of them."""
     base = case.name.partition("/")[0]
     if base.startswith("conv2d"):
-        made = {"torch": _conv(base, params, channels_last=False), "channels-last": _conv(base, params)}
-        if params.get("mask") and base in ("conv2d", "conv2d_bias_act"):
-            made["channels-last, cropped"] = _conv(base, params, crop=True)
-        return made
-    if base == "linear":
-        return {"torch": _linear(params)}
-    return {"torch": _as_given(case, params)}
+        how = FORMS[name]
+        return _conv(base, params, channels_last=how.channels_last, crop=how.cropped)
+    return _linear(params) if base == "linear" else _as_given(case, params)
 
 
 def _as_given(case: Case, params: dict[str, Any]) -> Form:
@@ -71,7 +78,7 @@ def _linear(params: dict[str, Any]) -> Form:
     )  # fmt: skip
 
 
-def _conv(base: str, params: dict[str, Any], *, channels_last: bool = True, crop: bool = False) -> Form:
+def _conv(base: str, params: dict[str, Any], *, channels_last: bool, crop: bool) -> Form:
     """Images (N, C, H, W), weights (O, C, K, K') in either memory format; `crop` keeps the live rows of a mask."""
     import torch
 

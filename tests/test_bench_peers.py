@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,13 +11,14 @@ import pytest
 
 import tinygen as tg
 from tinygen import models
-from tinygen.benchmarks import evaluation, peers, sampling, steps, work
-from tinygen.benchmarks.harness import BenchmarkError
+from tinygen.benchmarks import evaluation, parity, peers, sampling, sides, steps, suite, work
+from tinygen.benchmarks.suite import Settings
 from tinygen.testing.twins import Twin
 
 pytestmark = pytest.mark.parity
 
 KEY = tg.Key(0)
+ONE = Settings(threads=1)
 SMALL: dict[str, Any] = {"vae_conv": (4, 6, 8), "dcgan": 6}  # widths; 8 for the others
 SLOW = {("dcgan", "jax"), ("pixelcnn_256", "jax"), ("realnvp_image", "jax")}  # XLA compiles for up to half a minute
 UNCOMPILED = [
@@ -26,20 +29,27 @@ UNCOMPILED = [
 ]
 
 
+def small(name: str, rows: int) -> steps.Case:
+    """The case with a narrow model and few examples."""
+    case = steps.CASES[name]
+    return replace(case, width=SMALL.get(name, 8), batch=(rows, *case.batch[1:]))
+
+
+def losses_agree(case: steps.Case, form: str) -> None:
+    """As the benchmark checks before it times."""
+    compared = sides.Comparison("", (form,), partial(steps.make, case), parity.relative, case.tolerance, "losses")
+    ours, theirs = (compared.make(side, ONE) for side in (sides.OURS, form))
+    shown = ours.show()
+    assert np.ptp(shown["losses"], axis=0).min() > 0
+    sides.check(compared, form, shown, theirs.show())
+    theirs.parts["step"]()
+
+
 @pytest.mark.parametrize(("name", "form"), UNCOMPILED)
 def test_losses_over_three_steps(name: str, form: str) -> None:
-    """As the benchmark checks before it times."""
-    case = steps.CASES[name]
     if form == "jax":
         pytest.importorskip("jax")
-    x, width = case.data(3), SMALL.get(name, 8)
-    losses, feeds = steps.reference(case, x, width)
-    assert np.ptp(losses, axis=0).min() > 0
-    found, _ = peers.build(
-        (form,), case.build(width), x, feeds, losses, rate=case.rate, tolerance=case.tolerance, threads=1
-    )
-    assert found.left_out == {}
-    found.sides[form]()
+    losses_agree(small(name, 3), form)
 
 
 @pytest.mark.exhaustive
@@ -48,29 +58,20 @@ def test_losses_over_three_steps(name: str, form: str) -> None:
 def test_compiled_forms(form: str) -> None:
     if reason := peers.reason_missing(form):
         pytest.skip(reason)
-    case = steps.CASES["pixelcnn_binary"]
-    x = case.data(2)
-    losses, feeds = steps.reference(case, x, 8)
-    peers.build((form,), case.build(8), x, feeds, losses, rate=case.rate, tolerance=1e-5, threads=1)
+    losses_agree(replace(small("pixelcnn_binary", 2), tolerance=1e-5), form)
 
 
-def test_what_differs_is_refused() -> None:
-    case = steps.CASES["realnvp_tabular"]
-    x = case.data(4)
-    losses, feeds = steps.reference(case, x, 8)
-    with pytest.raises(BenchmarkError, match=r"torch: losses differ by .* Not timed"):
-        peers.build(("torch",), case.build(8), x, feeds, losses * 1.001, rate=case.rate, tolerance=1e-5, threads=1)
-
-
-def test_what_cannot_run_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers, "which", lambda name: None)
-    monkeypatch.setattr(peers, "find_spec", lambda name: None if name == "jax" else object())
-    case = steps.CASES["realnvp_tabular"]
-    x = case.data(4)
-    losses, feeds = steps.reference(case, x, 8)
-    found, _ = peers.build(case.forms, case.build(8), x, feeds, losses, rate=case.rate, tolerance=1e-5, threads=1)
-    assert found.left_out == {"torch compile": "torch.compile needs a C++ compiler", "jax": "JAX is not installed"}
-    assert list(found.sides) == ["torch", "torch fused"]
+@pytest.mark.parametrize("name", ["op_conv2d", "op_linear", "op_softmax", "layer_masked_conv2d", "layer_batch_norm"])
+def test_ops_and_layers_agree_in_all_forms(name: str) -> None:
+    suite.load()
+    compared = sides.comparisons[name]
+    shown = compared.make(sides.OURS, ONE).show()
+    for form in compared.forms:
+        if "compile" not in form:
+            theirs = compared.make(form, ONE)
+            sides.check(compared, form, shown, theirs.show())
+            for part in theirs.parts.values():
+                part()
 
 
 def test_cropped_convolutions_keep_the_live_rows() -> None:
@@ -151,13 +152,8 @@ def test_pixelcnn_samples_are_drawn_from_the_twins_probabilities() -> None:
     model = models.PixelCNN((6, 7, 1), levels=2, channels=4, blocks=1, key=KEY)
     x = np.array(model.sample(5, key=KEY))
     logits = peers.torch_inference.inference(peers.TORCH["torch"], model, peers.torch_inference.logits)
-    assert (
-        sampling.check_draws(model, x, logits)
-        == f"pixels drawn anew from PyTorch's probabilities: 0 of {x.size} differ"
-    )
-    x[2, 3, 3] = 1 - x[2, 3, 3]
-    with pytest.raises(BenchmarkError, match="pixels differ"):
-        sampling.check_draws(model, x, logits)
+    np.testing.assert_array_equal(sampling.drawn_again(x, logits), x)
+    sampling.naive(logits, x.shape, 3)
 
 
 def test_more_weights_give_a_tighter_bound() -> None:

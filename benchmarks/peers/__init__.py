@@ -10,14 +10,12 @@ import os
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from shutil import which
-from time import perf_counter
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from tinygen.models import Model
 
-from ..harness import BenchmarkError
 from .torch_forms import FORMS as TORCH
 
 __all__ = [
@@ -28,9 +26,7 @@ __all__ = [
     "TORCH",
     "Inputs",
     "Peer",
-    "Peers",
     "Side",
-    "build",
     "make",
     "reason_missing",
     "without_optimizer",
@@ -69,14 +65,6 @@ class Side(NamedTuple):
     fresh: Callable[[], Any]
 
 
-class Peers(NamedTuple):
-    """The peers that run here, what compiling (the first step) took, and why the others do not."""
-
-    sides: dict[str, Peer]
-    compile_s: dict[str, float]
-    left_out: dict[str, str]
-
-
 def reason_missing(form: str, *, quick: bool = False) -> str | None:
     """Why this form cannot run here, or is left out of a quick look; None where it runs."""
     if form == "jax":
@@ -99,29 +87,3 @@ def make(form: str, model: Model, x: np.ndarray, *, rate: float, threads: int) -
     from .torch_forms import TorchPeer
 
     return TorchPeer(TORCH[form], model, x, rate, threads)
-
-
-def build(
-    forms: tuple[str, ...], model: Model, x: np.ndarray, feeds: list[Inputs], expected: np.ndarray,
-    *, rate: float, tolerance: float, threads: int, quick: bool = False,
-) -> tuple[Peers, float]:  # fmt: skip
-    """Every form of `forms`, its losses checked over the steps `feeds` against `expected` (steps, objectives).
-
-    Returns them and the largest relative difference found.  Raises BenchmarkError where one is over the tolerance.
-    """
-    found, worst = Peers({}, {}, {}), 0.0
-    for form in forms:
-        if missing := reason_missing(form, quick=quick):
-            found.left_out[form] = missing
-            continue
-        peer = make(form, model, x, rate=rate, threads=threads)
-        start = perf_counter()
-        losses = [peer.feed(feeds[0])]
-        found.compile_s[form] = perf_counter() - start
-        losses += [peer.feed(inputs) for inputs in feeds[1:]]
-        difference = float(np.abs(np.array(losses) / expected - 1).max())
-        if not difference <= tolerance:
-            raise BenchmarkError(f"{form}: losses differ by {difference:.2g} (relative) from ours. Not timed.")
-        worst = max(worst, difference)
-        found.sides[form] = peer
-    return found, worst
