@@ -28,16 +28,16 @@ def of(name: str, inputs: Arrays, outputs: Arrays, params: Parameters) -> Work:
     return Work(float(flops(name, inputs, outputs, params)), float(traffic([*inputs, *outputs])))
 
 
-def with_gradient(name: str, inputs: Arrays, outputs: Arrays, params: Parameters) -> Work:
-    """The work of one call and of the gradients of all floating inputs.
+def with_gradient(name: str, inputs: Arrays, outputs: Arrays, params: Parameters) -> Work | None:
+    """The work of a product and of the gradients of all its floating inputs: its operations once more for each operand.
 
-    A gradient reads the inputs and the cotangents and writes as much as the inputs; a product takes its operations once
-    more for each operand.
+    None for others: what a gradient cannot do without depends on its formula, and that of a sum is nothing at all.
     """
+    if name not in PRODUCTS:
+        return None
     floating = [a for a in inputs if a.dtype.kind == "f"]
-    once = flops(name, inputs, outputs, params)
-    passes = 3 if name in PRODUCTS else 2
-    return Work(float(passes * once), float(2 * traffic([*inputs, *outputs]) + traffic(floating)))
+    moved = 2 * traffic([*inputs, *outputs]) + traffic(floating)  # inputs and cotangents once more, and what is written
+    return Work(3.0 * flops(name, inputs, outputs, params), float(moved))
 
 
 def traffic(arrays: Arrays) -> int:

@@ -154,7 +154,8 @@ def measure(name: str, index: int, compared: Comparison, settings: Settings) -> 
     if "gradients" not in made.rows:
         return forward
     row = made.rows["gradients"] | {"what": f"{text(case, index)}, with gradients"}
-    row["work"] = counts.with_gradient(base, inputs, outputs, params)._asdict()
+    if work := counts.with_gradient(base, inputs, outputs, params):
+        row["work"] = work._asdict()
     return row | {"parts": [forward | {"name": "forward"}]}
 
 

@@ -157,7 +157,13 @@ def test_work_of_products():
 def test_work_of_the_rest_is_traffic():
     x = zeros(10, 10)
     assert counts.of("exp", (x,), (x,), {}) == (100, 800)
-    assert counts.with_gradient("exp", (x,), (x,), {}) == (200, 2000)  # reads x, writes y, reads x and g, writes g_x
+    assert counts.with_gradient("exp", (x,), (x,), {}) is None
+
+
+def test_a_products_gradients_are_products():
+    x, w, b, y = zeros(2, 3), zeros(3, 5), zeros(5), zeros(2, 5)
+    entries = 2 * (x.size + w.size + b.size + y.size) + x.size + w.size + b.size
+    assert counts.with_gradient("linear", (x, w, b), (y,), {}) == (3 * 2 * 2 * 3 * 5, x.itemsize * entries)
 
 
 def test_every_product_of_the_kernels_is_counted():
