@@ -3,6 +3,9 @@
 Numba's own `prange` analyses, outlines and wraps each loop anew: a second and more of compilation a kernel, beside the
 serial twin that small work needs.  Here the body is compiled once, into a worker of a few instructions that runs a
 range of units: a serial call runs it on the whole range, a parallel one hands its address to the pool.
+
+A loop may also be kept instead of run, as a *job*: some words of memory with the worker's address, the count, whether
+it is serial, and the arguments.  The pool runs many of them in one call (`_jobs`), without Python between.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ._atomic import UNITS, WORD
-from ._pool import pool
+from ._pool import DATA_OF_JOB, pool
 
 LAUNCH = ir.FunctionType(ir.VoidType(), [WORD] * 4)
 
@@ -31,43 +34,103 @@ def for_units(typing: Any, serial: Any, count: Any, body: Any, arguments: Any) -
 
     A unit writes only to places of its own.  RuntimeError where one of them failed (was out of memory).
     """
-    taken = (types.intp, *arguments.types)
-    inner = body.get_call_type(typing, taken, {})
-    assert (inner.return_type, inner.args) == (types.none, taken), f"{body} is to take {taken} and return nothing"
+    inner = _body(typing, body, arguments)
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        serial, count, _, arguments = values
-        library = context.active_code_library
-        link()
-        library._reload_init.add(link)  # before a process that finds this in the cache links it
-        compiled = body.dispatcher.get_compile_result(inner)
-        library.add_linking_library(compiled.library)
-
-        # what the threads share: the arguments, and whether one failed
-        kind = ir.LiteralStructType([arguments.type, ir.IntType(1)])
-        shared = cgutils.alloca_once(builder, kind)
-        builder.store(arguments, cgutils.gep_inbounds(builder, shared, 0, 0))
-        failed = cgutils.gep_inbounds(builder, shared, 0, 1)
-        builder.store(cgutils.false_bit, failed)
-
-        module = builder.module
-        worker = ir.Function(module, UNITS, module.get_unique_name("units"))
-        worker.linkage = "internal"
-        _write_worker(context, worker, kind, compiled, inner)
-
-        data = builder.ptrtoint(shared, WORD)
-        with builder.if_else(context.is_true(builder, signature.args[0], serial)) as (in_order, in_parallel):
-            with in_order:
-                builder.call(worker, [WORD(0), count, data])
-            with in_parallel:
-                launch = cgutils.get_or_insert_function(module, LAUNCH, "tinygen_launch")
-                block = builder.ptrtoint(context.get_c_value(builder, WORD, "tinygen_pool"), WORD)
-                builder.call(launch, [builder.ptrtoint(worker, WORD), data, count, block])
-        with cgutils.if_unlikely(builder, builder.load(failed)):
-            context.call_conv.return_user_exc(builder, RuntimeError, ("a unit of a parallel loop failed",))
+        _Loop(context, builder, inner, signature.args, values).run()
         return context.get_dummy_value()
 
     return types.void(types.boolean, types.intp, body, arguments), emit
+
+
+@intrinsic
+def run_or_keep(typing: Any, place: Any, serial: Any, count: Any, body: Any, arguments: Any) -> Any:
+    """`for_units` where place is 0, else its job, written to memory at this address; returns the bytes of the job.
+
+    A kept job does not keep its arrays alive.
+    """
+    inner = _body(typing, body, arguments)
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        place, *values = values
+        loop = _Loop(context, builder, inner, signature.args[1:], values)
+        with builder.if_else(builder.icmp_signed("==", place, WORD(0))) as (at_once, later):
+            with at_once:
+                loop.run()
+            with later:
+                loop.keep(place)
+        return WORD(DATA_OF_JOB + context.get_abi_sizeof(loop.kind))
+
+    return types.int64(types.int64, types.boolean, types.intp, body, arguments), emit
+
+
+def _body(typing: Any, body: Any, arguments: Any) -> Any:
+    """The signature of the body for these arguments."""
+    taken = (types.intp, *arguments.types)
+    inner = body.get_call_type(typing, taken, {})
+    assert (inner.return_type, inner.args) == (types.none, taken), f"{body} is to take {taken} and return nothing"
+    return inner
+
+
+class _Loop:
+    """Writes one loop: its worker, and what runs or keeps it.  What its threads share is `kind`: a word that tells of
+    failure, then the arguments."""
+
+    def __init__(self, context: Any, builder: Any, inner: Any, kinds: Any, values: Any):
+        self.context, self.builder, self.kinds = context, builder, kinds
+        self.serial, self.count, _, self.arguments = values
+        library = context.active_code_library
+        link()
+        library._reload_init.add(link)  # before a process that finds this in the cache links it
+        compiled = kinds[2].dispatcher.get_compile_result(inner)
+        library.add_linking_library(compiled.library)
+        self.kind = ir.LiteralStructType([WORD, self.arguments.type])
+        self.worker = ir.Function(builder.module, UNITS, builder.module.get_unique_name("units"))
+        self.worker.linkage = "internal"
+        _write_worker(context, self.worker, self.kind, compiled, inner)
+
+    def share(self, shared: Any, arguments: Any) -> None:
+        self.builder.store(WORD(0), cgutils.gep_inbounds(self.builder, shared, 0, 0))
+        self.builder.store(arguments, cgutils.gep_inbounds(self.builder, shared, 0, 1))
+
+    def run(self) -> None:
+        context, builder = self.context, self.builder
+        shared = cgutils.alloca_once(builder, self.kind)
+        self.share(shared, self.arguments)
+        data = builder.ptrtoint(shared, WORD)
+        with builder.if_else(context.is_true(builder, self.kinds[0], self.serial)) as (in_order, in_parallel):
+            with in_order:
+                builder.call(self.worker, [WORD(0), self.count, data])
+            with in_parallel:
+                launch = cgutils.get_or_insert_function(builder.module, LAUNCH, "tinygen_launch")
+                block = builder.ptrtoint(context.get_c_value(builder, WORD, "tinygen_pool"), WORD)
+                builder.call(launch, [builder.ptrtoint(self.worker, WORD), data, self.count, block])
+        failed = builder.load(cgutils.gep_inbounds(builder, shared, 0, 0))
+        with cgutils.if_unlikely(builder, builder.icmp_signed("!=", failed, WORD(0))):
+            context.call_conv.return_user_exc(builder, RuntimeError, ("a unit of a parallel loop failed",))
+
+    def keep(self, place: Any) -> None:
+        builder = self.builder
+        serial = builder.zext(self.context.is_true(builder, self.kinds[0], self.serial), WORD)
+        words = builder.inttoptr(place, WORD.as_pointer())
+        for i, word in enumerate((builder.ptrtoint(self.worker, WORD), self.count, serial)):
+            builder.store(word, builder.gep(words, [WORD(i)]))
+        shared = builder.inttoptr(builder.add(place, WORD(DATA_OF_JOB)), self.kind.as_pointer())
+        self.share(shared, _unowned(self.context, builder, self.kinds[3], self.arguments))
+
+
+def _unowned(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+    """The value without its arrays' owners, whose counts nobody would keep: they belong to the call that made them."""
+    if isinstance(kind, types.Array):
+        array = context.make_array(kind)(context, builder, value=value)
+        for owner in ("meminfo", "parent"):
+            setattr(array, owner, cgutils.get_null_value(getattr(array, owner).type))
+        return array._getvalue()
+    if isinstance(kind, types.BaseTuple):
+        for i, part in enumerate(kind.types):
+            one = _unowned(context, builder, part, builder.extract_value(value, i))
+            value = builder.insert_value(value, one, i)
+    return value
 
 
 def _write_worker(context: Any, worker: Any, kind: Any, compiled: Any, inner: Any) -> None:
@@ -75,10 +138,10 @@ def _write_worker(context: Any, worker: Any, kind: Any, compiled: Any, inner: An
     builder = ir.IRBuilder(worker.append_basic_block())
     first, last, data = worker.args
     shared = builder.inttoptr(data, kind.as_pointer())
-    arguments = cgutils.unpack_tuple(builder, builder.load(cgutils.gep_inbounds(builder, shared, 0, 0)))
+    arguments = cgutils.unpack_tuple(builder, builder.load(cgutils.gep_inbounds(builder, shared, 0, 1)))
     with cgutils.for_range(builder, builder.sub(last, first), intp=WORD) as loop:
         at = builder.add(first, loop.index)
         status, _ = context.call_internal_no_propagate(builder, compiled.fndesc, inner, [at, *arguments])
         with cgutils.if_unlikely(builder, status.is_error):
-            builder.store(cgutils.true_bit, cgutils.gep_inbounds(builder, shared, 0, 1))
+            builder.store(WORD(1), cgutils.gep_inbounds(builder, shared, 0, 0))
     builder.ret_void()

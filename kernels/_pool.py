@@ -65,6 +65,10 @@ PART = 8  # of what is left in a share one part of 8 is taken at once: few excha
 MOST, GAIN, HELD_UP = 200_000, 1000, 200_000  # ns: of patience, its growth in a launch, and what tells of others
 PAUSES = 16  # from one look to the next
 
+# A job that was kept (`_parallel`): its worker, the count of its units, whether it is serial, and its data, of which
+# the first word tells whether a unit failed.
+COUNT_OF_JOB, SERIAL_OF_JOB, DATA_OF_JOB = 8, 16, 24
+
 WINDOWS = sys.platform == "win32"
 MONOTONIC = 0 if WINDOWS else time.CLOCK_MONOTONIC
 
@@ -72,6 +76,7 @@ _release = types.ExternalFunction("PyThread_release_lock", types.void(types.int6
 _acquire = types.ExternalFunction("PyThread_acquire_lock", types.int32(types.int64, types.int32))
 _clock = types.ExternalFunction("tinygen_clock", types.int32(types.int64, types.int64))
 _allowed = types.ExternalFunction("get_num_threads", types.int32())
+_launch_one = types.ExternalFunction("tinygen_launch", types.void(*[types.int64] * 4))
 
 
 @inlined
@@ -183,6 +188,22 @@ def _launch(function, data, count, block):
     store(block + BUSY, 0)
 
 
+def _launch_jobs(table, count, block):
+    """The kept jobs at the addresses in a table, in order up to one that fails; how many ran, in the word after."""
+    done = 0
+    while done < count:
+        job = load(table + 8 * done)
+        data = job + DATA_OF_JOB
+        if load(job + SERIAL_OF_JOB):
+            call(load(job), 0, load(job + COUNT_OF_JOB), data)
+        else:
+            _launch_one(load(job), data, load(job + COUNT_OF_JOB), block)
+        if load(data):
+            break
+        done += 1
+    store(table + 8 * count, done)
+
+
 def _serve(block, me):
     share = block + SHARE + LINE * me
     seen = 0
@@ -245,6 +266,7 @@ class Pool:
         binding.add_symbol("tinygen_pool", self.block.ctypes.data)
         self.launch, self.serve, self.dismiss = _entry(_launch, 4), _entry(_serve, 2), _entry(_dismiss, 1)
         _define("tinygen_launch", self.launch)
+        self.launch_jobs = _entry(_launch_jobs, 3)  # calls the one before
         atexit.register(self.stop)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget)

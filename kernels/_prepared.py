@@ -24,12 +24,17 @@ class _Collected(threading.local):
 _collected = _Collected()
 
 
+def collecting() -> bool:
+    """Whether an implementation is being prepared by this thread."""
+    return _collected.calls is not None
+
+
 def effect(function: Callable[..., Any], *arguments: Any) -> None:
     """function(*arguments), now or whenever the prepared calls are made."""
     if _collected.calls is None:
         function(*arguments)
     else:
-        _collected.calls.append(partial(function, *arguments))
+        _collected.calls.append(partial(function, *arguments) if arguments else function)
 
 
 class _Unprepared(Exception):
@@ -61,9 +66,20 @@ def prepare(implementation: Callable[..., None], arrays: tuple[Any, ...], params
         return whole
     finally:
         _collected.calls = None
-    return calls[0] if len(calls) == 1 else partial(_all, calls)
+    return Prepared(calls, arrays)
 
 
-def _all(calls: list[Call]) -> None:
-    for call in calls:
-        call()
+class Prepared:
+    """Calls, called one after another; holds the arrays that they work on."""
+
+    def __init__(self, calls: list[Call], arrays: tuple[Any, ...]):
+        self.calls, self.arrays = calls, arrays
+
+    def __call__(self) -> None:
+        for call in self.calls:
+            call()
+
+
+def parts(call: Call) -> list[Call]:
+    """The calls that a prepared one makes."""
+    return call.calls if isinstance(call, Prepared) else [call]

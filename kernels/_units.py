@@ -14,28 +14,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ._jobs import kept
 from ._numba import CHUNK, jit, specialised
-from ._parallel import for_units
+from ._parallel import run_or_keep
 from ._pool import pool
-from ._prepared import effect
+from ._prepared import collecting, effect
 
 unit: Callable[..., None]  # what each copy of the loop below binds to its body
 
 
-def _each(serial, count, arguments):
-    for_units(serial, count, unit, arguments)  # noqa: F821
+def _each(place, serial, count, arguments):
+    return run_or_keep(place, serial, count, unit, arguments)  # noqa: F821
 
 
 def units(body: Callable[..., None]) -> Callable[..., None]:
     """Compile body(unit, *arguments) and its loop when first used; the result takes (serial, count, *arguments)."""
     loop = jit(specialised(_each, f"{body.__module__}.{body.__name__}", unit=jit(body)))
 
-    def parallel(*arguments: Any) -> None:
-        pool.start()
-        loop(*arguments)
-
     def run(serial: bool, count: int, *arguments: Any) -> None:
-        effect(loop if serial else parallel, serial, count, arguments)
+        if collecting():
+            effect(kept(loop, serial, count, arguments))
+        else:
+            if not serial:
+                pool.start()
+            loop(0, serial, count, arguments)
 
     return run
 

@@ -8,15 +8,19 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import numba
 import numpy as np
 import pytest
 
 from tinygen.kernels._atomic import add
+from tinygen.kernels._jobs import joined
 from tinygen.kernels._numba import jit
 from tinygen.kernels._parallel import for_units
 from tinygen.kernels._pool import FINISHED, pool
+from tinygen.kernels._prepared import parts, prepare, prepared
 from tinygen.kernels._units import units
 
 most = numba.get_num_threads()
@@ -37,6 +41,13 @@ def _toil(unit, x):
 @units
 def _count(unit, address):
     add(address, 1 + unit)
+
+
+@units
+def _at_most_of(unit, x, limit):
+    x[unit] = 1
+    if unit == limit[0]:
+        raise ValueError("too far")
 
 
 @units
@@ -112,6 +123,44 @@ def test_workers_take_part() -> None:
         if 0 < pool.block[FINISHED // 8] < x.size:
             return
     raise AssertionError("no worker ran a unit in 10,000 launches")
+
+
+def keep(loop: Any, *arguments: Any) -> Any:
+    """The call that is kept of loop(*arguments)."""
+    (call,) = parts(prepare(prepared(lambda: loop(*arguments)), (), {}))
+    return call
+
+
+def test_kept_jobs_run_in_order_and_again() -> None:
+    x, visits = np.zeros(8), np.zeros(8, np.int64)
+    calls = [keep(_at_most, serial, 8, x, -1) for serial in (True, False)]
+    calls += [
+        partial(x.fill, 5.0),
+        *[keep(_visit, False, 8, visits, work) for work in (1, 2)],
+        keep(_at_most, True, 3, x, -1),
+    ]
+    assert not x.any()
+    assert not visits.any()
+    runs = joined(calls)
+    assert len(runs) == 3, "two jobs, what is no job, three jobs"
+    for turn in (1, 2):
+        for run in runs:
+            run()
+        assert (visits == 3 * turn).all()
+        np.testing.assert_array_equal(x, [1] * 3 + [5] * 5)
+
+
+@pytest.mark.parametrize("serial", [True, False])
+def test_jobs_after_one_that_failed_do_not_run(serial: bool) -> None:
+    x, visits = np.zeros(8), np.zeros(8, np.int64)
+    limit = np.full(1, 3)
+    (run,) = joined([keep(_at_most_of, serial, 8, x, limit), keep(_visit, serial, 8, visits, 1)])
+    with pytest.raises(RuntimeError, match="a unit of a parallel loop failed"):
+        run()
+    assert not visits.any()
+    limit[0] = -1
+    run()
+    assert (visits == 1).all()
 
 
 @pytest.mark.parametrize("serial", [True, False])

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._kernel import observers
+from .._prepared import parts
 from .._scratch import own_scratch
 from .recording import Action, Launch, Place, View, buffers
 
@@ -27,7 +28,8 @@ class Plan(NamedTuple):
     """Launches bound to their memory: call `run()`."""
 
     launches: list[Launch | Action]  # arrays in place of views
-    calls: list[Callable[[], None]]
+    calls: list[Callable[[], None]]  # one for each
+    runs: list[Callable[[], None]]  # the same with neighbours joined where they are compiled loops
     results: list[Array]
     bytes_used: int  # of the block
     bytes_named: int  # of all buffers, had each its own place
@@ -36,8 +38,8 @@ class Plan(NamedTuple):
         """Everything in order; observers are told of each launch, as when it was recorded."""
         watching = observers()
         if not watching:
-            for call in self.calls:
-                call()
+            for run in self.runs:
+                run()
             return
         for launch, call in zip(self.launches, self.calls):
             call()
@@ -101,7 +103,10 @@ def plan(launches: Sequence[Launch | Action], sizes: Sequence[int], results: Seq
     with own_scratch():  # for other threads run other plans; the first time finds how large each slot must be
         for _ in range(2):
             calls = [_call(launch) for launch in bound]
-    return Plan(bound, calls, [array(r) for r in results], total, sum(needed.values()))
+    from .._jobs import joined  # here, for it needs Numba, which `import tinygen` leaves alone
+
+    runs = joined(part for call in calls for part in parts(call))
+    return Plan(bound, calls, runs, [array(r) for r in results], total, sum(needed.values()))
 
 
 def _call(launch: Launch | Action) -> Callable[[], None]:
