@@ -2,49 +2,62 @@
 
 from __future__ import annotations
 
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tinygen as tg
-from tinygen import kernels
+from tinygen import kernels, optim
 from tinygen.kernels._prepared import effect, prepare, prepared, unprepared
-from tinygen.testing.registry import cases
+from tinygen.testing.cases import cases
 
 MARKED = sorted(
     name for name, k in kernels.registry.items() if hasattr(k.implementation("cpu"), "is_prepared")
 )  # fmt: skip
 
 
-def launches(kernel: Any) -> list[tuple[Any, ...]]:
-    """What the cases of the registry launch of this kernel, in value and gradient."""
-    found: dict[str, tuple[Any, ...]] = {}
+@cache
+def launches() -> dict[str, list[tuple[Any, ...]]]:
+    """By kernel, (inputs, outs, params) of what the registry's cases launch, of draws, and of optimizers."""
+    found: dict[str, dict[str, tuple[Any, ...]]] = {}
 
-    def note(launched: Any, inputs: Any, outs: Any, params: Any, fresh: bool) -> None:
-        if launched is kernel:
-            found.setdefault(f"{[a.shape for a in inputs]} {params}", (inputs, outs, params))
+    def note(kernel: Any, inputs: Any, outs: Any, params: Any, fresh: bool) -> None:
+        by_shape = found.setdefault(f"{kernel.family}.{kernel.__name__}", {})
+        by_shape.setdefault(f"{[a.shape for a in inputs]} {params}", (inputs, outs, params))
 
     with kernels.observe(note):
         for case in cases.values():
-            if not case.name.split("/")[0].startswith(("conv2d", "linear", "matmul")):
-                continue
             for seed in range(3):
                 inputs, params = case.draw(seed, np.float32)
-                tensors = [tg.Tensor(a) for a in inputs]
-                case.op(*tensors, **params)
-    return list(found.values())
+                case.op(*[tg.Tensor(a) for a in inputs], **params)
+        p, key = np.full((5, 4), 0.25, np.float32), tg.Key(0).data
+        for draw, inputs, params in (
+            ("bits", (key,), {"shape": (7,)}),
+            ("uniform", (key,), {"shape": (7,), "dtype": p.dtype}),
+            ("uniforms", (key,), {"n": 3, "size": 5, "dtype": p.dtype}),
+            ("normal", (key,), {"shape": (7,), "dtype": p.dtype}),
+            ("bernoulli", (p, key), {}),
+            ("categorical", (p, key), {}),
+            ("fold_in", (key, key), {}),
+        ):
+            kernels.registry[f"random.{draw}"](*inputs, **params)
+        for make in (optim.SGD, partial(optim.SGD, momentum=0.9), optim.Adam, optim.AdamW):
+            w = tg.tensor(np.ones((3, 4), np.float32)).requires_grad_()
+            make([w], lr=0.1).update([tg.tensor(np.full((3, 4), 0.5, np.float32))])
+    return {name: list(by_shape.values()) for name, by_shape in found.items()}
 
 
 def filled(outs: Any) -> list[np.ndarray]:
-    return [np.full_like(o, np.nan) for o in outs]
+    return [np.full_like(o, np.nan if o.dtype.kind == "f" else 77) for o in outs]
 
 
 @pytest.mark.parametrize("name", MARKED)
 def test_it_does_all_that_the_implementation_does(name: str) -> None:
     kernel = kernels.registry[name]
     run = kernel.implementation("cpu")
-    found = launches(kernel)
+    found = launches().get(name, [])
     assert found or name.endswith("_then"), "no case launches it"
     for inputs, outs, params in found:
         arrays = [a.copy() for a in inputs]
@@ -52,11 +65,12 @@ def test_it_does_all_that_the_implementation_does(name: str) -> None:
         call = kernel.bind((*arrays, *again), params)
         for turn in range(2):
             for a in arrays:
-                a *= -(1.5**turn)  # another set of numbers in the same arrays
+                if a.dtype.kind == "f":
+                    a *= -(1.5**turn)  # another set of numbers in the same arrays
             expected = filled(outs)
             run(*arrays, *expected, **params)
             for y in again:
-                y[...] = np.nan
+                y[...] = 77
             call()
             for y, z in zip(again, expected):
                 np.testing.assert_array_equal(y, z, err_msg=f"{[a.shape for a in arrays]} {params}")

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from .._numba import CHUNK, inlined, specialised
+from .._prepared import prepared, unprepared
 from .._units import chunked
 
 Array = Any
@@ -51,6 +52,7 @@ def unary(formula: Formula) -> Callable[..., None]:
     """The kernel (x, y, **params) of formula(x, *params)."""
     loop = _compiled(_span1, formula)
 
+    @prepared
     def launch(x: Array, y: Array, **params: Any) -> None:
         loop(y.size, x.ravel(), y.ravel(), tuple(params.values()))
 
@@ -90,6 +92,7 @@ def _way(*shapes: tuple[int, ...]) -> np.ndarray | None:
 
 def _copied_out(shape: tuple[int, ...], *operands: Array) -> tuple[Array, ...]:
     """Where four axes do not suffice: operands repeated to the shape of y, and the way of equal shapes."""
+    unprepared()
     whole = [np.ascontiguousarray(np.broadcast_to(x, shape)).ravel() for x in operands]
     return *whole, _way(shape, *[shape] * len(operands))
 
@@ -140,6 +143,7 @@ def binary(formula: Formula) -> Callable[..., None]:
     """The kernel (a, b, y, **params) of formula(a, b, *params), a and b broadcast to y."""
     loop = _compiled(_walk2, formula)
 
+    @prepared
     def launch(a: Array, b: Array, y: Array, **params: Any) -> None:
         way = _way(y.shape, a.shape, b.shape)
         if way is None:
@@ -177,6 +181,7 @@ def ternary(formula: Formula) -> Callable[..., None]:
     """The kernel (a, b, c, y) of formula(a, b, c), broadcast to y."""
     loop = _compiled(_walk3, formula)
 
+    @prepared
     def launch(a: Array, b: Array, c: Array, y: Array) -> None:
         way = _way(y.shape, a.shape, b.shape, c.shape)
         if way is None:

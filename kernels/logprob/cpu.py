@@ -13,6 +13,7 @@ import numpy as np
 
 from .._math import exp, highest, log, sigmoid, softplus_tail, total
 from .._numba import CHUNK, inlined, jit
+from .._prepared import prepared
 from .._units import units
 
 Array = Any
@@ -51,6 +52,7 @@ def spread(g, length):
     return out
 
 
+@prepared
 def bernoulli_log_prob(x: Array, logits: Array, y: Array, *, event_ndim: int) -> None:
     length = event_size(x, y)
     launch(_bernoulli, y, length, x.reshape(-1), logits.reshape(-1), y.reshape(-1), length)
@@ -69,6 +71,7 @@ def _bernoulli(unit, per, x, logits, y, length):
     sum_rows(terms, out)
 
 
+@prepared
 def bernoulli_log_prob_grad(g: Array, x: Array, logits: Array, g_logits: Array, *, event_ndim: int) -> None:
     length = event_size(x, g)
     flat = [a.reshape(-1) for a in (g, x, logits, g_logits)]
@@ -100,6 +103,7 @@ def folded(terms):
     return rest
 
 
+@prepared
 def categorical_head(labels: Array, logits: Array, y: Array, lse: Array, *, event_ndim: int) -> None:
     sites, length = logits.reshape(labels.size, logits.shape[-1]), event_size(labels, y)
     flat = labels.reshape(-1), sites, y.reshape(-1), lse.reshape(-1)
@@ -123,6 +127,7 @@ def _categorical(unit, per, labels, logits, y, lse, length):
     sum_rows(terms, out)
 
 
+@prepared
 def categorical_head_grad(
     g_y: Array, g_lse: Array, labels: Array, logits: Array, lse: Array, g_logits: Array, *, event_ndim: int
 ) -> None:
@@ -141,6 +146,7 @@ def _categorical_grad(unit, per, g_y, g_lse, labels, lse, logits, g_logits, leng
         out[labels[i]] += by_y
 
 
+@prepared
 def gaussian_log_prob(x: Array, mu: Array, log_var: Array, y: Array, *, event_ndim: int) -> None:
     length = event_size(x, y)
     launch(_gaussian, y, length, *[a.reshape(-1) for a in (x, mu, log_var, y)], length)
@@ -159,6 +165,7 @@ def _gaussian(unit, per, x, mu, log_var, y, length):
     sum_rows(terms, out)
 
 
+@prepared
 def gaussian_log_prob_grad(
     g: Array, x: Array, mu: Array, log_var: Array, g_mu: Array, g_log_var: Array, *, event_ndim: int
 ) -> None:
@@ -179,6 +186,7 @@ def _gaussian_grad(unit, per, g, x, mu, log_var, g_mu, g_log_var, length):
         gm[i] *= weights[i]
 
 
+@prepared
 def gaussian_kl(mu: Array, log_var: Array, y: Array, *, event_ndim: int) -> None:
     length = event_size(mu, y)
     launch(_kl, y, length, mu.reshape(-1), log_var.reshape(-1), y.reshape(-1), length)
@@ -196,6 +204,7 @@ def _kl(unit, per, mu, log_var, y, length):
     sum_rows(terms, out)
 
 
+@prepared
 def gaussian_kl_grad(g: Array, mu: Array, log_var: Array, g_mu: Array, g_log_var: Array, *, event_ndim: int) -> None:
     length = event_size(mu, g)
     launch(_kl_grad, g, length, *[a.reshape(-1) for a in (g, mu, log_var, g_mu, g_log_var)], length)

@@ -1,8 +1,9 @@
 """Optimizer updates through Numba: one vectorised loop over each chunk; bound by memory.
 
-Scalars are worked out in float64 once per launch and rounded to the parameters' type once, as PyTorch does.  The loops
-change their blocks in place; when a caller asks for new ones, the old are copied first.  Where more than four arrays
-meet, the loop is split over the same chunk, because LLVM gives up on showing that so many do not overlap.
+Scalars are worked out in float64, from arrays that a recorded step may change, and rounded once to the type of the
+parameters, as PyTorch does.  The loops change their blocks in place; when a caller asks for new ones, the old are
+copied first.  Where more than four arrays meet, the loop is split over the same chunk, because LLVM gives up on
+showing that so many do not overlap.
 
 Gradients come as a table of places in memory, for a tuple of arrays would be another type to Numba, and compile anew,
 for every model.  A chunk that lies within one gradient is read there; one that meets several copies their parts, which
@@ -22,6 +23,7 @@ from numba.extending import intrinsic
 
 from .._math import dot
 from .._numba import CHUNK, jit
+from .._prepared import prepared, unprepared
 from .._units import chunked
 from . import NotFinite
 
@@ -127,6 +129,7 @@ def prepare(*pairs: tuple[Array, Array]) -> None:
     """Copy each old block into the new one, unless it is the same."""
     for old, new in pairs:
         if new is not old:
+            unprepared()
             new[...] = old
 
 
@@ -135,20 +138,21 @@ def update(rule: Callable[..., None], gs: list[Array], p: Array, *arguments: Any
     rule(p.size, p, table(gs), *arguments)
 
 
+@prepared
 def sgd(*arrays: Array, momentum: float, nesterov: bool, weight_decay: float) -> None:
     p, momentum_buffer, scale, lr, *gs, new_p, new_momentum = arrays
     prepare((p, new_p), (momentum_buffer, new_momentum))
     if momentum:
-        update(_momentum, gs, new_p, new_momentum, scale[0], lr[0], momentum, nesterov, weight_decay)
+        update(_momentum, gs, new_p, new_momentum, scale, lr, momentum, nesterov, weight_decay)
     else:
-        update(_descend, gs, new_p, scale[0], lr[0], weight_decay)
+        update(_descend, gs, new_p, scale, lr, weight_decay)
 
 
 @chunked
 def _descend(unit, p, gradients, scale, lr, weight_decay):
     x, d = p[unit * CHUNK : (unit + 1) * CHUNK], chunk_of(gradients, unit, p.dtype)
     t = p.dtype.type
-    k, rate, decay = t(scale), t(lr), t(weight_decay)
+    k, rate, decay = t(scale[0]), t(lr[0]), t(weight_decay)
     for i in range(x.size):
         x[i] -= rate * (d[i] * k + decay * x[i])
 
@@ -158,7 +162,7 @@ def _momentum(unit, p, gradients, momentum_buffer, scale, lr, momentum, nesterov
     a, b = unit * CHUNK, (unit + 1) * CHUNK
     x, buffer, d = p[a:b], momentum_buffer[a:b], chunk_of(gradients, unit, p.dtype)
     t = p.dtype.type
-    k, rate, keep, decay = t(scale), t(lr), t(momentum), t(weight_decay)
+    k, rate, keep, decay = t(scale[0]), t(lr[0]), t(momentum), t(weight_decay)
     # the update is rate * (from_buffer * buffer + from_g * g)
     from_buffer, from_g = (keep, t(1)) if nesterov else (t(1), t(0))
     for i in range(x.size):
@@ -168,21 +172,21 @@ def _momentum(unit, p, gradients, momentum_buffer, scale, lr, momentum, nesterov
         x[i] -= rate * (from_buffer * w + from_g * v)
 
 
+@prepared
 def adam(*arrays: Array, beta1: float, beta2: float, eps: float, weight_decay: float, decoupled: bool) -> None:
     p, m, v, scale, lr, step, *gs, new_p, new_m, new_v = arrays
     prepare((p, new_p), (m, new_m), (v, new_v))
-    shrink, decay = (1 - lr[0] * weight_decay, 0.0) if decoupled else (1.0, weight_decay)
-    done = int(step[0])
-    size, root = lr[0] / (1 - beta1**done), (1 - beta2**done) ** 0.5
-    update(_adam, gs, new_p, new_m, new_v, scale[0], size, root, shrink, decay, beta1, beta2, eps)
+    update(_adam, gs, new_p, new_m, new_v, scale, lr, step, weight_decay, decoupled, beta1, beta2, eps)
 
 
 @chunked
-def _adam(unit, p, gradients, m, v, scale, size, root, shrink, decay, beta1, beta2, eps):
+def _adam(unit, p, gradients, m, v, scale, lr, step, weight_decay, decoupled, beta1, beta2, eps):
+    shrink, decay = (1 - lr[0] * weight_decay, 0.0) if decoupled else (1.0, weight_decay)
+    size, root = lr[0] / (1 - beta1 ** step[0]), np.sqrt(1 - beta2 ** step[0])
     a, b = unit * CHUNK, (unit + 1) * CHUNK
     x, first, second, d = p[a:b], m[a:b], v[a:b], chunk_of(gradients, unit, p.dtype)
     t = p.dtype.type
-    k, step_size, inverse_root, keep, l2, small = t(scale), t(size), t(1 / root), t(shrink), t(decay), t(eps)
+    k, step_size, inverse_root, keep, l2, small = t(scale[0]), t(size), t(1 / root), t(shrink), t(decay), t(eps)
     b1, b2, c1, c2 = t(beta1), t(beta2), t(1 - beta1), t(1 - beta2)
     for i in range(x.size):
         e = d[i] * k + l2 * x[i]

@@ -12,6 +12,7 @@ import numpy as np
 
 from .._math import circle, exp, log
 from .._numba import CHUNK, inlined, jit
+from .._prepared import prepared
 from .._units import chunked, units
 
 Array = Any
@@ -54,7 +55,13 @@ def float53(high, low):
     return np.float64((U(high) >> U(5)) << U(26) | U(low) >> U(6))
 
 
+@prepared
 def fold_in(key: Array, data: Array, y: Array) -> None:
+    _derive(True, 1, key, data, y)
+
+
+@units
+def _derive(unit, key, data, y):
     _fold_in(key, data, y)
 
 
@@ -63,6 +70,7 @@ def _fold_in(key, data, y):
     y[0], y[1], _, _ = philox(U(data[0]), U(data[1]), U(0), DERIVE, U(key[0]), U(key[1]))
 
 
+@prepared
 def bits(key: Array, y: Array, *, shape: tuple[int, ...]) -> None:
     _bits(y.size, key, y.reshape(-1))
 
@@ -75,6 +83,7 @@ def _bits(unit, key, y):
         part[i] = w[i]
 
 
+@prepared
 def uniform(key: Array, y: Array, *, shape: tuple[int, ...], dtype: np.dtype) -> None:
     (_uniform32 if y.dtype == np.float32 else _uniform64)(y.size, key, y.reshape(-1))
 
@@ -105,6 +114,7 @@ def _uniform64(unit, key, y):
     doubles(key, unit * CHUNK, y[unit * CHUNK : (unit + 1) * CHUNK])
 
 
+@prepared
 def uniforms(key: Array, y: Array, *, n: int, size: int, dtype: np.dtype) -> None:
     (_uniforms32 if y.dtype == np.float32 else _uniforms64)(y.size <= CHUNK, n, key, y)
 
@@ -123,6 +133,7 @@ def _uniforms64(row, key, y):
     doubles(derived, 0, y[row])
 
 
+@prepared
 def normal(key: Array, y: Array, *, shape: tuple[int, ...], dtype: np.dtype) -> None:
     (_normal32 if y.dtype == np.float32 else _normal64)(y.size, key, y.reshape(-1))
 
@@ -161,6 +172,7 @@ def _normal64(unit, key, y):
         part[i] = z[i]
 
 
+@prepared
 def bernoulli(p: Array, key: Array, y: Array) -> None:
     uniform(key, y, shape=y.shape, dtype=y.dtype)
     _below(y.size, y.reshape(-1), p.reshape(-1))
@@ -193,6 +205,7 @@ def category(row, u, weights):
     return 0
 
 
+@prepared
 def categorical(logits: Array, key: Array, y: Array) -> None:
     serial, count = logits.size <= CHUNK, -(-y.size // ROWS)
     _categorical(serial, count, logits.reshape(y.size, logits.shape[-1]), key, y.reshape(-1))
@@ -222,6 +235,7 @@ def _tickets(unit, key, y):
         part[i] = U(w[i]) << HIGH | U(unit * CHUNK + i)
 
 
+@prepared
 def gaussian_sample(mu: Array, log_var: Array, eps: Array, z: Array) -> None:
     _gaussian_sample(z.size, mu.reshape(-1), log_var.reshape(-1), eps.reshape(-1), z.reshape(-1))
 
@@ -235,6 +249,7 @@ def _gaussian_sample(unit, mu, log_var, eps, z):
         out[i] = m[i] + exp(v[i] * half) * e[i]
 
 
+@prepared
 def gaussian_sample_grad(g: Array, log_var: Array, eps: Array, g_log_var: Array) -> None:
     _gaussian_sample_grad(g.size, g.reshape(-1), log_var.reshape(-1), eps.reshape(-1), g_log_var.reshape(-1))
 

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._numba import CHUNK, inlined, jit, specialised
+from .._prepared import effect, prepared
 from .._units import units
 
 Array = Any
@@ -207,6 +208,7 @@ def reduction(
     rows_groups = units(specialised(_rows_group, name, along=along))
     combine = jit(specialised(_combine, name, step=inlined(step)))
 
+    @prepared
     def launch(x: Array, y: Array, *, axes: tuple[int, ...], keepdims: bool, divisor: int = 1) -> None:
         if not y.size:
             return
@@ -223,7 +225,7 @@ def reduction(
             else:
                 reduce_groups(serial, plan.groups, x.ravel(), to, partial, plan, init, by)
             if plan.parts > 1:
-                combine(partial, to, plan, by)
+                effect(combine, partial, to, plan, by)
             x = to
 
     return launch
