@@ -71,3 +71,27 @@ def masked_affine_coupling_inverse_grad(
 ) -> tuple[Spec, Spec, Spec]:
     """As the gradient above with g_y = g_x * exp(-s), g_s = -g_x * x - g_log_det and g_t = -g_y; x is the output."""
     return like(x), like(h), like(scale)
+
+
+@kernel("first", "last", "bias", "gain")
+def live_weights(w_in: Array, w_out: Array, b_out: Array, scale: Array, *, kept: int) -> tuple[Spec, Spec, Spec, Spec]:
+    """The part of a dense coupling's first and last layer that its mask lets live.
+
+    The mask keeps the entries kept, kept + 2, ... of D, K of them, and moves the other M:
+    first (K, H) = w_in[kept::2], last (H, 2 M) and bias (2 M,) = the columns of w_out and entries of b_out that make s
+    and t of what moves, gain (M,) = scale[1 - kept :: 2].
+    """
+    d, h = w_in.shape
+    k, m = len(range(kept, d, 2)), len(range(1 - kept, d, 2))
+    t = w_in.dtype
+    return Spec((k, h), t), Spec((h, 2 * m), t), Spec((2 * m,), t), Spec((m,), t)
+
+
+@kernel("g_w_in", "g_w_out", "g_b_out", "g_scale")
+def live_weights_grad(
+    g_first: Array, g_last: Array, g_bias: Array, g_gain: Array, *, kept: int
+) -> tuple[Spec, Spec, Spec, Spec]:
+    """The parts put back where `live_weights` took them from, among zeros."""
+    (k, h), t = g_first.shape, g_first.dtype
+    d = k + g_gain.size
+    return Spec((d, h), t), Spec((h, 2 * d), t), Spec((2 * d,), t), Spec((d,), t)

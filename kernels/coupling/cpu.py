@@ -13,7 +13,10 @@ import numpy as np
 
 from .._math import exp, tanh, total
 from .._numba import inlined
+from .._prepared import prepared
 from .._units import units
+from ._live import live_weights as live_weights
+from ._live import live_weights_grad as live_weights_grad
 
 Array = Any
 
@@ -37,6 +40,7 @@ def launch(body: Any, x: Array, *arguments: Any) -> None:
     body(x.size <= UNIT, -(-x.shape[0] // per), per, x, *arguments)
 
 
+@prepared
 def affine_coupling(x: Array, s: Array, t: Array, y: Array, log_det: Array) -> None:
     launch(_affine_coupling, rows(x), rows(s), rows(t), rows(y), log_det)
 
@@ -50,6 +54,7 @@ def _affine_coupling(unit, per, x, s, t, y, log_det):
         log_det[n] = total(sn)
 
 
+@prepared
 def affine_coupling_grad(g_y: Array, g_log_det: Array, x: Array, s: Array, g_x: Array, g_s: Array) -> None:
     launch(_affine_coupling_grad, rows(x), rows(g_y), g_log_det, rows(s), rows(g_x), rows(g_s))
 
@@ -64,6 +69,7 @@ def _affine_coupling_grad(unit, per, x, g_y, g_log_det, s, g_x, g_s):
             gs[i] = v * xn[i] + d
 
 
+@prepared
 def affine_coupling_inverse(y: Array, s: Array, t: Array, x: Array, log_det: Array) -> None:
     launch(_affine_coupling_inverse, rows(y), rows(s), rows(t), rows(x), log_det)
 
@@ -77,6 +83,7 @@ def _affine_coupling_inverse(unit, per, y, s, t, x, log_det):
         log_det[n] = -total(sn)
 
 
+@prepared
 def affine_coupling_inverse_grad(
     g_x: Array, g_log_det: Array, x: Array, s: Array, g_y: Array, g_s: Array, g_t: Array
 ) -> None:
@@ -97,10 +104,15 @@ def _affine_coupling_inverse_grad(unit, per, x, g_x, g_log_det, s, g_y, g_s, g_t
 # -- with the network's output, scale and mask ------------------------------------------------------------------------
 
 
-def factors(scale: Array, mask: Array) -> tuple[Array, Array]:
-    """scale * (1 - mask) and 1 - mask, one entry for each of a row's."""
-    moved = 1 - mask
-    return (scale * moved).reshape(-1), moved.reshape(-1)
+@inlined
+def factors(scale, mask):
+    """scale * (1 - mask) and 1 - mask, one entry for each of a row's.  scale (C,), mask (D,), D a multiple of C."""
+    gain, moved = np.empty_like(mask), np.empty_like(mask)
+    for p in range(mask.size // max(scale.size, 1)):
+        for c in range(scale.size):
+            moved[U(p * scale.size + c)] = 1 - mask[U(p * scale.size + c)]
+            gain[U(p * scale.size + c)] = scale[U(c)] * moved[U(p * scale.size + c)]
+    return gain, moved
 
 
 @inlined
@@ -142,40 +154,45 @@ def through_network(a, g_s, g_t, channels, gain, moved, g_h, by_scale):
             by_scale[c] += sums[U(p * channels + c)]
 
 
+@prepared
 def masked_affine_coupling(x: Array, h: Array, scale: Array, mask: Array, y: Array, log_det: Array) -> None:
-    launch(_masked, rows(x), h.reshape(-1), scale.size, *factors(scale, mask), y.reshape(-1), log_det)
+    launch(_masked, rows(x), h.reshape(-1), scale, mask.reshape(-1), y.reshape(-1), log_det)
 
 
 @units
-def _masked(unit, per, x, h, channels, gain, moved, y, log_det):
+def _masked(unit, per, x, h, scale, mask, y, log_det):
+    gain, moved = factors(scale, mask)
     first, d = unit * per, x.shape[1]
     part = x[first : first + per].reshape(-1)
     out = y[first * d : first * d + part.size]
     a, s, t = np.empty_like(part), np.empty_like(part), np.empty_like(part)
-    parts(h[2 * first * d :][: 2 * part.size], channels, gain, moved, a, s, t)
+    parts(h[2 * first * d :][: 2 * part.size], scale.size, gain, moved, a, s, t)
     for i in range(part.size):
         out[i] = part[i] * exp(s[i]) + t[i]
     for n in range(first, min(first + per, log_det.size)):
         log_det[n] = total(s[(n - first) * d : (n - first + 1) * d])
 
 
+@prepared
 def masked_affine_coupling_inverse(y: Array, h: Array, scale: Array, mask: Array, x: Array, log_det: Array) -> None:
-    launch(_masked_inverse, rows(y), h.reshape(-1), scale.size, *factors(scale, mask), x.reshape(-1), log_det)
+    launch(_masked_inverse, rows(y), h.reshape(-1), scale, mask.reshape(-1), x.reshape(-1), log_det)
 
 
 @units
-def _masked_inverse(unit, per, y, h, channels, gain, moved, x, log_det):
+def _masked_inverse(unit, per, y, h, scale, mask, x, log_det):
+    gain, moved = factors(scale, mask)
     first, d = unit * per, y.shape[1]
     part = y[first : first + per].reshape(-1)
     out = x[first * d : first * d + part.size]
     a, s, t = np.empty_like(part), np.empty_like(part), np.empty_like(part)
-    parts(h[2 * first * d :][: 2 * part.size], channels, gain, moved, a, s, t)
+    parts(h[2 * first * d :][: 2 * part.size], scale.size, gain, moved, a, s, t)
     for i in range(part.size):
         out[i] = (part[i] - t[i]) * exp(-s[i])
     for n in range(first, min(first + per, log_det.size)):
         log_det[n] = -total(s[(n - first) * d : (n - first + 1) * d])
 
 
+@prepared
 def masked_affine_coupling_grad(
     g_y: Array, g_log_det: Array, x: Array, h: Array, scale: Array, mask: Array,
     g_x: Array, g_h: Array, g_scale: Array,
@@ -183,6 +200,7 @@ def masked_affine_coupling_grad(
     gradient(_masked_grad, g_y, g_log_det, x, h, scale, mask, g_x, g_h, g_scale)
 
 
+@prepared
 def masked_affine_coupling_inverse_grad(
     g_x: Array, g_log_det: Array, x: Array, h: Array, scale: Array, mask: Array,
     g_y: Array, g_h: Array, g_scale: Array,
@@ -198,18 +216,28 @@ def gradient(
     x = rows(x)
     by_unit = np.empty((-(-len(x) // per_unit(x)), scale.size))
     flat = [a.reshape(-1) for a in (g, h, g_to, g_h)]
-    launch(body, x, flat[0], g_log_det, flat[1], *factors(scale, mask), *flat[2:], by_unit)
-    g_scale[:] = np.add.reduce(by_unit, axis=0)
+    launch(body, x, flat[0], g_log_det, flat[1], scale, mask.reshape(-1), *flat[2:], by_unit)
+    _add_units(True, 1, by_unit, g_scale)
 
 
 @units
-def _masked_grad(unit, per, x, g_y, g_log_det, h, gain, moved, g_x, g_h, by_unit):
-    channels, first, d = by_unit.shape[1], unit * per, x.shape[1]
+def _add_units(unit, by_unit, g_scale):
+    for c in range(g_scale.size):
+        total = 0.0
+        for i in range(by_unit.shape[0]):
+            total += by_unit[i, c]
+        g_scale[c] = total
+
+
+@units
+def _masked_grad(unit, per, x, g_y, g_log_det, h, scale, mask, g_x, g_h, by_unit):
+    gain, moved = factors(scale, mask)
+    first, d = unit * per, x.shape[1]
     part = x[first : first + per].reshape(-1)
     low, high = first * d, first * d + part.size
     g, to = g_y[low:high], g_x[low:high]
     a, s, t = np.empty_like(part), np.empty_like(part), np.empty_like(part)
-    parts(h[2 * low : 2 * high], channels, gain, moved, a, s, t)
+    parts(h[2 * low : 2 * high], scale.size, gain, moved, a, s, t)
     for i in range(part.size):
         to[i] = g[i] * exp(s[i])
     for n in range(part.size // max(d, 1)):
@@ -217,17 +245,18 @@ def _masked_grad(unit, per, x, g_y, g_log_det, h, gain, moved, g_x, g_h, by_unit
             s[U(i)] = to[U(i)] * part[U(i)] + g_log_det[first + n]
     for i in range(part.size):
         t[i] = g[i]
-    through_network(a, s, t, channels, gain, moved, g_h[2 * low : 2 * high], by_unit[unit])
+    through_network(a, s, t, scale.size, gain, moved, g_h[2 * low : 2 * high], by_unit[unit])
 
 
 @units
-def _masked_inverse_grad(unit, per, x, g_x, g_log_det, h, gain, moved, g_y, g_h, by_unit):
-    channels, first, d = by_unit.shape[1], unit * per, x.shape[1]
+def _masked_inverse_grad(unit, per, x, g_x, g_log_det, h, scale, mask, g_y, g_h, by_unit):
+    gain, moved = factors(scale, mask)
+    first, d = unit * per, x.shape[1]
     part = x[first : first + per].reshape(-1)
     low, high = first * d, first * d + part.size
     g, to = g_x[low:high], g_y[low:high]
     a, s, t = np.empty_like(part), np.empty_like(part), np.empty_like(part)
-    parts(h[2 * low : 2 * high], channels, gain, moved, a, s, t)
+    parts(h[2 * low : 2 * high], scale.size, gain, moved, a, s, t)
     for i in range(part.size):
         to[i] = g[i] * exp(-s[i])
     for n in range(part.size // max(d, 1)):
@@ -235,4 +264,4 @@ def _masked_inverse_grad(unit, per, x, g_x, g_log_det, h, gain, moved, g_y, g_h,
             s[U(i)] = -g[U(i)] * part[U(i)] - g_log_det[first + n]
     for i in range(part.size):
         t[i] = -to[i]
-    through_network(a, s, t, channels, gain, moved, g_h[2 * low : 2 * high], by_unit[unit])
+    through_network(a, s, t, scale.size, gain, moved, g_h[2 * low : 2 * high], by_unit[unit])

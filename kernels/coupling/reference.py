@@ -81,3 +81,27 @@ def masked_affine_coupling_inverse_grad(
     (a, s, _), g_s, g_t = parts(h, scale, mask), np.empty_like(x), np.empty_like(x)
     affine_coupling_inverse_grad(g_x, g_log_det, x, s, g_y, g_s, g_t)
     through_network(a, g_s, g_t, scale, mask, g_h, g_scale)
+
+
+def live_columns(dims: int, kept: int) -> Array:
+    """Which of the 2 D outputs of a network are s and t of an entry that moves."""
+    moved = np.arange(1 - kept, dims, 2)
+    return np.concatenate([moved, dims + moved])
+
+
+def live_weights(
+    w_in: Array, w_out: Array, b_out: Array, scale: Array, first: Array, last: Array, bias: Array, gain: Array, *,
+    kept: int,
+) -> None:  # fmt: skip
+    columns = live_columns(len(w_in), kept)
+    first[...], last[...], bias[:], gain[:] = w_in[kept::2], w_out[:, columns], b_out[columns], scale[1 - kept :: 2]
+
+
+def live_weights_grad(
+    g_first: Array, g_last: Array, g_bias: Array, g_gain: Array,
+    g_w_in: Array, g_w_out: Array, g_b_out: Array, g_scale: Array, *, kept: int,
+) -> None:  # fmt: skip
+    columns = live_columns(len(g_w_in), kept)
+    for g in (g_w_in, g_w_out, g_b_out, g_scale):
+        g[...] = 0
+    g_w_in[kept::2], g_w_out[:, columns], g_b_out[columns], g_scale[1 - kept :: 2] = g_first, g_last, g_bias, g_gain

@@ -44,6 +44,20 @@ class Coupling(nn.Module):
         return ops.masked_affine_coupling_inverse(y, self.network(y * self.mask), self.scale, self.mask)
 
 
+def coupled(coupling: Coupling, kept: Tensor, moved: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """A coupling of `dense_network` whose mask keeps every second entry from `side` on, without what that mask kills.
+
+    kept (N, K), moved (N, M), the entries apart -> (what becomes of `moved`, log|det| (N,)), as `Coupling.forward` on
+    them together: half of its first and last products are left out.
+    """
+    first, second, last = coupling.network.layers  # type: ignore[attr-defined]
+    weights = ops.live_weights(first.weight, last.weight, last.bias, coupling.scale, kept=side)
+    h = ops.linear(kept, weights[0], first.bias, activation=first.activation)
+    h = ops.linear(second(h), weights[1], weights[2])
+    none_kept = Tensor(np.zeros(moved.shape[1:], moved.dtype))
+    return ops.masked_affine_coupling(moved, h, weights[3], none_kept)
+
+
 class Residual(nn.Module):
     """x + conv(relu(conv(relu(x)))), 3x3."""
 
@@ -155,6 +169,16 @@ class RealNVP(Model):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x (N, *shape), continuous -> (z (N, D), log|det dz/dx| (N,))."""
+        parts, log_det = self._parts(x)
+        z = ops.concat(*parts, axis=1) if len(parts) > 1 else parts[0]
+        if len(self.shape) == 1:  # from evens and odds to their order
+            z = ops.gather(z, np.argsort(np.arange(z.shape[1]) % 2, kind="stable").argsort(), axis=1)
+        return z, log_det
+
+    def _parts(self, x: Tensor) -> tuple[list[Tensor], Any]:
+        """x (N, *shape) -> (z in parts (N, any), log|det dz/dx|): evens and odds of a row, or scale by scale."""
+        if len(self.shape) == 1:
+            return self._halves(x)
         log_det: Any = 0.0
         left = []  # the channels that have gone, scale by scale
         for i, stage in enumerate(self.stages):
@@ -166,8 +190,18 @@ class RealNVP(Model):
             if i % 2:
                 gone, x = ops.split(x, sections=2, axis=-1)
                 left.append(gone)
-        flat = [ops.reshape(part, shape=(len(x), math.prod(part.shape[1:]))) for part in (*left, x)]
-        return (ops.concat(*flat, axis=1) if left else flat[0]), log_det
+        return [ops.reshape(part, shape=(len(x), math.prod(part.shape[1:]))) for part in (*left, x)], log_det
+
+    def _halves(self, x: Tensor) -> tuple[list[Tensor], Any]:
+        """Rows x (N, D) -> (z[:, 0::2] and z[:, 1::2], log|det dz/dx|): each coupling moves one by the other."""
+        halves = [ops.concat(x[:, side::2], axis=1) for side in (0, 1)]  # copied here, not by each kernel that reads it
+        log_det: Any = 0.0
+        couplings: list[Any] = self.stages[0].layers
+        for i, coupling in enumerate(couplings):
+            side = i % 2
+            halves[1 - side], change = coupled(coupling, halves[side], halves[1 - side], side)
+            log_det = change + log_det
+        return halves, log_det
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """z (N, D) -> (x (N, *shape), log|det dx/dz| (N,))."""
@@ -205,9 +239,11 @@ class RealNVP(Model):
     def log_prob(self, x: Array | Tensor, *, key: Key | None = None) -> Tensor:
         """log p(x), nats, (N,); for integer data a lower bound, with the noise drawn from the key."""
         y, change = self.to_continuous(x, key=key)
-        z, log_det = self.forward(y)
-        zero = Tensor(np.zeros_like(z.data))
-        return ops.gaussian_log_prob(z, zero, zero, event_ndim=1) + log_det + change
+        parts, log_det = self._parts(y)
+        for z in parts:
+            zero = Tensor(np.zeros(z.shape, z.dtype))
+            log_det = ops.gaussian_log_prob(z, zero, zero, event_ndim=1) + log_det
+        return log_det + change
 
     def loss(self, x: Array | Tensor, *, key: Key | None = None) -> Tensor:
         """The mean negative log-likelihood, nats per example."""

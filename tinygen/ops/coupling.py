@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from .. import kernels
-from ..errors import ShapeError, check, shown
+from ..errors import ArgumentError, ShapeError, check, shown
 from ..primitive import primitive
 from .elementwise import exp, tanh
 from .reduce import sum as sum_over
-from .shape import concat, reshape, split
+from .shape import concat, getitem, reshape, split
 
 
 def _check(op, **named):
@@ -180,3 +180,58 @@ masked_affine_coupling_inverse.share(
     all=lambda g_x, g_log_det, x, h, scale, mask: masked_affine_coupling_inverse_grad(g_x, g_log_det, x, h, scale, mask)
 )
 masked_affine_coupling_inverse.defvjp(y=lambda all: all[0], h=lambda all: all[1], scale=lambda all: all[2])
+
+
+# -- with a mask of every second entry, on dense networks ------------------------------------------------------------
+
+
+def _every_second(x, start):
+    return getitem(x, index=(..., slice(start, None, 2)))
+
+
+@primitive(outs=("first", "last", "bias", "gain"))
+def live_weights(w_in, w_out, b_out, scale, *, kept):
+    """What is left of a dense coupling when its mask keeps every second entry of a row (N, D), from `kept` (0 or 1) on.
+
+    w_in (D, H) of the network's first layer, w_out (H, 2D) and b_out (2D,) of its last, scale (D,) -> first (K, H) for
+    the K entries that are kept, last (H, 2M) and bias (2M,) for s and t of the M that move, gain (M,): all other
+    weights multiply zeros, or make what is not looked at.  Their gradient is zero.  Raises ShapeError.
+    """
+    shapes = {"w_in": w_in, "w_out": w_out, "b_out": b_out, "scale": scale}
+    d, h = w_in.shape if w_in.ndim == 2 else (-1, -1)
+    if (w_out.shape, b_out.shape, scale.shape) != ((h, 2 * d), (2 * d,), (d,)):
+        expected = "w_in (D, H) goes with w_out (H, 2D), b_out (2D,) and scale (D,)"
+        raise ShapeError(f"live_weights: the shapes do not fit ({shown(*shapes.items())}). {expected}.")
+    check(kept in (0, 1), ArgumentError, f"live_weights: kept must be 0 or 1, got {kept!r}.")
+    return kernels.coupling.live_weights(w_in, w_out, b_out, scale, kept=kept)
+
+
+@live_weights.definition
+def _(w_in, w_out, b_out, scale, *, kept):
+    def columns(w):
+        return concat(*[_every_second(half, 1 - kept) for half in split(w, sections=2, axis=-1)], axis=-1)
+
+    first = getitem(w_in, index=slice(kept, None, 2))
+    return first, columns(w_out), columns(b_out), _every_second(scale, 1 - kept)
+
+
+@primitive(outs=("g_w_in", "g_w_out", "g_b_out", "g_scale"))
+def live_weights_grad(g_first, g_last, g_bias, g_gain, *, kept):
+    """The adjoint of live_weights: its outputs (K, H), (H, 2M), (2M,), (M,) back in their places, among zeros."""
+    return kernels.coupling.live_weights_grad(g_first, g_last, g_bias, g_gain, kept=kept)
+
+
+live_weights.share(
+    all=lambda g_first, g_last, g_bias, g_gain, kept: live_weights_grad(g_first, g_last, g_bias, g_gain, kept=kept)
+)
+live_weights.defvjp(
+    w_in=lambda all: all[0], w_out=lambda all: all[1], b_out=lambda all: all[2], scale=lambda all: all[3]
+)
+live_weights_grad.share(
+    all=lambda g_g_w_in, g_g_w_out, g_g_b_out, g_g_scale, kept: live_weights(
+        g_g_w_in, g_g_w_out, g_g_b_out, g_g_scale, kept=kept
+    )
+)
+live_weights_grad.defvjp(
+    g_first=lambda all: all[0], g_last=lambda all: all[1], g_bias=lambda all: all[2], g_gain=lambda all: all[3]
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ... import ops
-from ...errors import ShapeError
+from ...errors import ArgumentError, ShapeError
 from ..registry import case, error
 
 
@@ -139,3 +139,56 @@ case(ops.masked_affine_coupling, _masked, torch=_torch_masked, errors=_REFUSED, 
 case(ops.masked_affine_coupling_inverse, _masked, torch=_torch_masked_inverse, errors=_REFUSED, bench=_MASKED_MODEL)
 case(ops.masked_affine_coupling_grad, lambda d: _masked(d, gradient=True), torch=_torch_masked_grad)
 case(ops.masked_affine_coupling_inverse_grad, lambda d: _masked(d, gradient=True), torch=_torch_masked_inverse_grad)
+
+
+# -- the live weights of a dense coupling ----------------------------------------------------------------------------
+
+
+def _weights(d):
+    dims, hidden = d.size(1, 9), d.size(0, 70)
+    arrays = d.normal(dims, hidden), d.normal(hidden, 2 * dims), d.normal(2 * dims), d.normal(dims)
+    return arrays, {"kept": d.choice(0, 1)}
+
+
+def _live_parts(d):
+    dims, hidden, kept = d.size(1, 9), d.size(0, 70), d.choice(0, 1)
+    k, m = len(range(kept, dims, 2)), len(range(1 - kept, dims, 2))
+    return (d.normal(k, hidden), d.normal(hidden, 2 * m), d.normal(2 * m), d.normal(m)), {"kept": kept}
+
+
+def _torch_live(torch, w_in, w_out, b_out, scale, kept):
+    def columns(w):
+        s, t = w.chunk(2, -1)
+        return torch.cat([s[..., 1 - kept :: 2], t[..., 1 - kept :: 2]], -1)
+
+    return w_in[kept::2], columns(w_out), columns(b_out), scale[1 - kept :: 2]
+
+
+def _torch_live_grad(torch, first, last, bias, gain, kept):
+    def columns(g, dims):
+        whole = torch.zeros(*g.shape[:-1], 2, dims, dtype=g.dtype)
+        whole[..., 1 - kept :: 2] = g.reshape(*g.shape[:-1], 2, len(gain))
+        return whole.flatten(-2)
+
+    dims = len(first) + len(gain)
+    w_in, scale = torch.zeros(dims, first.shape[1], dtype=first.dtype), torch.zeros(dims, dtype=first.dtype)
+    w_in[kept::2], scale[1 - kept :: 2] = first, gain
+    return w_in, columns(last, dims), columns(bias, dims), scale
+
+
+def _unfit(d):
+    return (d.normal(4, 3), d.normal(3, 6), d.normal(6), d.normal(4)), {"kept": 0}
+
+
+def _no_side(d):
+    return (d.normal(4, 3), d.normal(3, 8), d.normal(8), d.normal(4)), {"kept": 2}
+
+
+case(
+    ops.live_weights,
+    _weights,
+    torch=_torch_live,
+    errors=[error(_unfit, ShapeError, "the shapes do not fit"), error(_no_side, ArgumentError, "0 or 1")],
+    bench=[(((64, 128), (128, 128), (128,), (64,)), {"kept": 0})],
+)
+case(ops.live_weights_grad, _live_parts, torch=_torch_live_grad)
