@@ -5,8 +5,8 @@
 
     scale(serial, count, x, y, chunk)         # all of them; `chunked` ones take the size of y and see to the rest
 
-Small work should be `serial`: threads that sleep take 20 us to wake (see `_pool`).  Arguments are arrays, numbers
-and tuples of them.
+Small work should be `serial`: a parallel launch costs 1 us within a replay, and threads that sleep take 20 us to wake
+(see `_pool`).  Arguments are arrays, numbers and tuples of them.
 """
 
 from __future__ import annotations
@@ -47,6 +47,6 @@ def chunked(body: Callable[..., None]) -> Callable[..., None]:
     loop = units(body)
 
     def run(size: int, *arguments: Any) -> None:
-        loop(size <= 4 * CHUNK, -(-size // CHUNK), *arguments)
+        loop(size <= 2 * CHUNK, -(-size // CHUNK), *arguments)
 
     return run

@@ -10,20 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from .._numba import CHUNK, inlined
+from .._numba import inlined
 from .._prepared import prepared
 from .._units import units
 
 Array = Any
 
-ROWS = 32  # of a unit
+ROWS = 16  # of a unit
+SERIAL = 1 << 12  # entries, about 3 us: below, the other threads come too late
 U = np.uint64  # unsigned indices spare Numba's wraparound test
 
 
 def launch(body: Any, kept: int, whole: tuple[Array, ...], parts: tuple[Array, ...]) -> None:
     """Each unit has ROWS rows of w_out, and 2 ROWS of w_in."""
     rows = max(len(parts[1]), -(-len(whole[0]) // 2), 1)
-    body(parts[1].size <= CHUNK, -(-rows // ROWS), kept, whole, parts)
+    body(parts[1].size <= SERIAL, -(-rows // ROWS), kept, whole, parts)
 
 
 @prepared
@@ -51,11 +52,18 @@ def take(row, start, part):
 
 @inlined
 def put(part, start, row):
-    """row[start::2] = part, and the others zero."""
-    for i in range(row.size):
-        row[U(i)] = 0
-    for i in range(part.size):
-        row[U(start + 2 * i)] = part[U(i)]
+    """row[start::2] = part, and the others zero: each case is a loop that LLVM makes vectors of."""
+    pairs = row.size // 2
+    if start == 0:
+        for i in range(pairs):
+            row[U(2 * i)] = part[U(i)]
+            row[U(2 * i + 1)] = 0
+    else:
+        for i in range(pairs):
+            row[U(2 * i)] = 0
+            row[U(2 * i + 1)] = part[U(i)]
+    if row.size % 2:
+        row[U(row.size - 1)] = part[U(pairs)] if start == 0 else 0
 
 
 @units
