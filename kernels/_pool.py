@@ -15,7 +15,9 @@ A thread that waits, a worker for work or the launching one for the others, spin
 on a lock of Python's.  Waking costs a system call and 20 us and more until the other runs; a launch that finds the
 workers spinning costs half of one.  But a spinning thread wears out the share of the core that the system grants it:
 where others compute too it is soon held up, in the middle of its next unit, and everybody waits for milliseconds.  So
-patience grows a little with every launch, and is lost when the clock shows that some thread was held up.
+patience grows a little with every launch, and is lost when the clock shows that some thread was held up.  Until it has
+grown again, a launch begins alone, and wakes who sleeps only if it lasts: where others compute, to wake a thread and to
+wait for it costs more than it does of a short launch.
 
 Threads of one process launch one at a time; another, and a unit that launches, runs its units itself.  A forked child
 starts workers of its own at its first parallel launch.  At exit the workers are asked to leave.
@@ -62,7 +64,8 @@ LEFT = (1 << 32) - 1  # the bits of a share that count the units left
 LEAVE = -1
 PART = 8  # of what is left in a share one part of 8 is taken at once: few exchanges, and an even end
 
-MOST, GAIN, HELD_UP = 200_000, 1000, 200_000  # ns: of patience, its growth in a launch, and what tells of others
+MOST, GAIN, HELD_UP = 200_000, 500, 200_000  # ns: of patience, its growth in a launch, and what tells of others
+FIRM, ALONE = 100_000, 100_000  # ns: of less patience sleepers are not woken until a launch has lasted so long
 PAUSES = 16  # from one look to the next
 
 # A job that was kept (`_parallel`): its worker, the count of its units, whether it is serial, and its data, of which
@@ -80,8 +83,8 @@ _launch_one = types.ExternalFunction("tinygen_launch", types.void(*[types.int64]
 
 
 @inlined
-def _take(block, me, number, threads):
-    """Run units of this job until none is left to take; returns how many."""
+def _take(block, me, number, threads, until):
+    """Run units of this job until none is left to take, or the clock is past `until` (0: never); returns how many."""
     done = 0
     for turn in range(threads):
         owner = (me + turn) % threads
@@ -95,6 +98,8 @@ def _take(block, me, number, threads):
                 first = (owner + 1) * count // threads - left
                 call(function, first, first + taken, data)
                 done += taken
+                if until and _now(block + CLOCK + LINE * me) > until:
+                    return done
             word = load(share)
     return done
 
@@ -168,10 +173,15 @@ def _launch(function, data, count, block):
         part = (k + 1) * count // threads - k * count // threads
         store(block + SHARE + LINE * k, number << 32 | part)
     fence()
-    if load(block + SLEEPERS):
-        for k in range(1, threads):
-            _wake(block, k)
-    others = count - _take(block, 0, number, threads)
+    patience, done = load(block + PATIENCE), 0
+    if patience < FIRM and load(block + SLEEPERS):
+        done = _take(block, 0, number, threads, begun + ALONE)
+    if done < count:
+        if load(block + SLEEPERS):
+            for k in range(1, threads):
+                _wake(block, k)
+        done += _take(block, 0, number, threads, 0)
+    others = count - done
     finished, held_up = load(block + FINISHED), False
     if finished != others:
         ready = _now(block + CLOCK)
@@ -216,7 +226,7 @@ def _serve(block, me):
             continue
         number = word >> 32
         # if the job has changed since, its number does not fit the shares that `threads` leads to
-        done = _take(block, me, number, load(block + THREADS))
+        done = _take(block, me, number, load(block + THREADS), 0)
         if done:
             add(block + FINISHED, done)
             _wake(block, 0)
