@@ -19,7 +19,7 @@ PARTS = 8  # ranges of pixels whose weight gradients are summed apart, then adde
 PART_PIXELS = 512  # at least, in each
 PART_ENTRIES = 1 << 22  # at most, in all these sums together
 BLOCK_PIXELS = 1024  # at most, in a pass over all taps; each pass reads and writes the sums once
-BLOCK_ENTRIES = 1 << 16  # of g at most in a pass: 256 KB in float32, read again and again
+BLOCK_ENTRIES = 1 << 15  # of g at most in a pass: 128 KB in float32, read again and again
 
 
 @units
