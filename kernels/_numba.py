@@ -12,11 +12,11 @@ from types import FunctionType
 from typing import Any
 
 import numba
-from numba import prange
+from numba import prange, types
 
 from ._cache import KernelCache, cache_folder
 
-__all__ = ["CHUNK", "cache_folder", "inlined", "jit", "pjit", "prange", "specialised"]
+__all__ = ["CHUNK", "cache_folder", "inlined", "jit", "part", "pjit", "prange", "specialised"]
 
 CHUNK = 1 << 14  # elements per unit of parallel work: long enough to hide a parallel call (0.5 us), short enough for L2
 
@@ -24,6 +24,9 @@ CHUNK = 1 << 14  # elements per unit of parallel work: long enough to hide a par
 def _compile(function: Callable[..., Any], **options: Any) -> Any:
     dispatcher = numba.njit(error_model="numpy", no_cfunc_wrapper=True, **options)(function)
     dispatcher._cache = KernelCache(function)
+    template = dispatcher.get_call_template
+    # a literal argument is a type of its own to Numba, and a helper would be compiled anew for each
+    dispatcher.get_call_template = lambda args, named: template([*map(types.unliteral, args)], named)
     return dispatcher
 
 
@@ -34,7 +37,12 @@ def jit(function: Callable[..., Any]) -> Any:
 
 def inlined(function: Callable[..., Any]) -> Any:
     """Compile a small function that is always inlined: a loop over it can vectorise, where a call would prevent it."""
-    return _compile(function, forceinline=True)
+    return _compile(function, forceinline=True, no_cpython_wrapper=True)
+
+
+def part(function: Callable[..., Any]) -> Any:
+    """Compile a function that only compiled functions call."""
+    return _compile(function, no_cpython_wrapper=True)
 
 
 def pjit(function: Callable[..., Any]) -> Any:

@@ -15,6 +15,8 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.compiler import compile_internal
+from numba.core.targetconfig import ConfigStack
 from numba.extending import intrinsic
 
 from ._atomic import UNITS, WORD
@@ -34,7 +36,7 @@ def for_units(typing: Any, serial: Any, count: Any, body: Any, arguments: Any) -
 
     A unit writes only to places of its own.  RuntimeError where one of them failed (was out of memory).
     """
-    inner = _body(typing, body, arguments)
+    inner = types.none(types.intp, *arguments.types)
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         _Loop(context, builder, inner, signature.args, values).run()
@@ -49,7 +51,7 @@ def run_or_keep(typing: Any, place: Any, serial: Any, count: Any, body: Any, arg
 
     A kept job does not keep its arrays alive.
     """
-    inner = _body(typing, body, arguments)
+    inner = types.none(types.intp, *arguments.types)
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         place, *values = values
@@ -64,14 +66,6 @@ def run_or_keep(typing: Any, place: Any, serial: Any, count: Any, body: Any, arg
     return types.int64(types.int64, types.boolean, types.intp, body, arguments), emit
 
 
-def _body(typing: Any, body: Any, arguments: Any) -> Any:
-    """The signature of the body for these arguments."""
-    taken = (types.intp, *arguments.types)
-    inner = body.get_call_type(typing, taken, {})
-    assert (inner.return_type, inner.args) == (types.none, taken), f"{body} is to take {taken} and return nothing"
-    return inner
-
-
 class _Loop:
     """Writes one loop: its worker, and what runs or keeps it.  What its threads share is `kind`: a word that tells of
     failure, then the arguments."""
@@ -82,8 +76,7 @@ class _Loop:
         library = context.active_code_library
         link()
         library._reload_init.add(link)  # before a process that finds this in the cache links it
-        compiled = kinds[2].dispatcher.get_compile_result(inner)
-        library.add_linking_library(compiled.library)
+        compiled = _compiled_into(library, context, kinds[2].dispatcher.py_func, inner)
         self.kind = ir.LiteralStructType([WORD, self.arguments.type])
         self.worker = ir.Function(builder.module, UNITS, builder.module.get_unique_name("units"))
         self.worker.linkage = "internal"
@@ -131,6 +124,21 @@ def _unowned(context: Any, builder: Any, kind: Any, value: Any) -> Any:
             one = _unowned(context, builder, part, builder.extract_value(value, i))
             value = builder.insert_value(value, one, i)
     return value
+
+
+def _compiled_into(library: Any, context: Any, body: Any, signature: Any) -> Any:
+    """The body as a function of the library that is being built.
+
+    Compiled by its dispatcher it would be a library of its own: optimised and made into machine code twice, once for
+    nobody, with a wrapper to be called from Python.
+    """
+    flags = ConfigStack.top_or_none().copy()
+    flags.no_compile = flags.no_cpython_wrapper = True
+    compiled = compile_internal(
+        context.typing_context, context, library, body, signature.args, signature.return_type, flags, {}
+    )
+    library.get_function(compiled.fndesc.mangled_name).linkage = "linkonce_odr"  # drop it where it was inlined
+    return compiled
 
 
 def _write_worker(context: Any, worker: Any, kind: Any, compiled: Any, inner: Any) -> None:

@@ -16,7 +16,7 @@ from .._prepared import effect
 from .._scratch import scratch
 from .._simd import BYTES, ROWS, VECTORS, distance, get, plus, put, rank1, read, span, take, width, zeros
 from .._units import units
-from ..matmul.cpu import SERIAL, U, add_columns, aligned, pack, product
+from ..matmul.cpu import SERIAL, U, add_columns, aligned, pack_rows, product
 from ..reduce.cpu import sum
 from . import NO_PAD
 from ._geometry import Window, hole, homes, layout, places, sights, tiles
@@ -76,7 +76,7 @@ def _window_sums(unit, x, starts, reach, depth, g, pixels, sums, totals, o, part
         deep = max(min(stop - s, block), 0)
         for panel in range(panels):
             columns = min(nr, o - panel * nr)
-            pack(g, s * o + panel * nr, o, 1, deep, columns, packed, panel * block * nr)
+            pack_rows(g, s * o + panel * nr, o, deep, columns, packed, panel * block * nr)
             if group == 0 and totals.size > 0:
                 add_columns(packed, panel * block * nr, deep, totals, part * o + panel * nr, columns, s == start)
         for strip in range(group * per_group, min((group + 1) * per_group, strips)):

@@ -42,7 +42,7 @@ from .._simd import (
 from .._units import units
 from ..elementwise import cpu as elementwise
 from ..matmul import ACTIVATIONS, steps
-from ..matmul.cpu import AHEAD, SERIAL, add_columns, aligned, pack
+from ..matmul.cpu import AHEAD, SERIAL, add_columns, aligned, pack_rows
 from . import _narrow
 from ._geometry import Window, hole, places, table, tiles, windows
 from ._pool import max_pool2d as max_pool2d
@@ -106,7 +106,7 @@ def _weight_sums(unit, x, g, near, taps, pixels, sums, totals, c, o, parts, grou
         depth = max(min(stop - s, block), 0)
         for panel in range(panels):
             columns = min(nr, o - panel * nr)
-            pack(g, s * o + panel * nr, o, 1, depth, columns, packed, panel * block * nr)
+            pack_rows(g, s * o + panel * nr, o, depth, columns, packed, panel * block * nr)
             if group == 0 and totals.size > 0:
                 add_columns(packed, panel * block * nr, depth, totals, part * o + panel * nr, columns, s == start)
         # the next block of g is brought near meanwhile, a line for every four pixels

@@ -16,7 +16,7 @@ import numpy as np
 from numba import get_num_threads
 
 from .._epilogue import After, after, finish, flat, no_steps, without_bias
-from .._numba import jit
+from .._numba import part
 from .._prepared import prepared, unprepared
 from .._simd import BYTES, LINE, ROWS, VECTORS, fill, get, line, plus, prefetch, put, rank1, span, turn, width, zeros
 from .._then import Step
@@ -34,29 +34,36 @@ SERIAL = 1 << 18  # multiply-adds, 5 us: below, waking the other threads costs m
 K_BLOCK = 1024  # rows of a packed panel: 128 KB, half of a small L2 cache
 
 
-@jit
+@part
+def pack_rows(b, at, row_step, rows, columns, panel, p):
+    """`pack` where the columns of b are neighbours."""
+    nr, one_row = width(b), (0,)
+    for r in range(rows):
+        prefetch(b, one_row, at + (r + AHEAD) * row_step)
+        prefetch(b, one_row, at + (r + AHEAD) * row_step + nr // 2)
+        put(get(b, one_row, at + r * row_step, columns), panel, one_row, p + r * nr, nr)
+
+
+@part
 def pack(b, at, row_step, column_step, rows, columns, panel, p):
     """panel[p + r * width + j] = b[at + r * row_step + j * column_step]; the columns up to a tile's width are zero."""
-    nr, one_row = width(b), (0,)
     if column_step == 1:
-        for r in range(rows):
-            prefetch(b, one_row, at + (r + AHEAD) * row_step)
-            prefetch(b, one_row, at + (r + AHEAD) * row_step + nr // 2)
-            put(get(b, one_row, at + r * row_step, columns), panel, one_row, p + r * nr, nr)
-    else:
-        square = nr // VECTORS
-        turned, across = rows // square * square if row_step == 1 else 0, columns // square * square
-        for r in range(0, turned, square):
-            for j in range(0, across, square):
-                turn(b, at + r + j * column_step, column_step, panel, p + r * nr + j, nr)
-        for r in range(rows):
-            for j in range(across if r < turned else 0, columns):
-                panel[U(p + r * nr + j)] = b[U(at + r * row_step + j * column_step)]
-            for j in range(columns, nr):
-                panel[U(p + r * nr + j)] = 0
+        pack_rows(b, at, row_step, rows, columns, panel, p)
+        return
+    nr = width(b)
+    square = nr // VECTORS
+    turned, across = rows // square * square if row_step == 1 else 0, columns // square * square
+    for r in range(0, turned, square):
+        for j in range(0, across, square):
+            turn(b, at + r + j * column_step, column_step, panel, p + r * nr + j, nr)
+    for r in range(rows):
+        for j in range(across if r < turned else 0, columns):
+            panel[U(p + r * nr + j)] = b[U(at + r * row_step + j * column_step)]
+        for j in range(columns, nr):
+            panel[U(p + r * nr + j)] = 0
 
 
-@jit
+@part
 def aligned(n, x):
     """n uninitialised elements of the dtype of x that begin at a cache line."""
     raw = np.empty(n + line(x), x.dtype)
@@ -64,7 +71,7 @@ def aligned(n, x):
     return raw[start : start + n]
 
 
-@jit
+@part
 def add_columns(panel, p, rows, totals, at, columns, first):
     """totals[at + j] = (0 if `first`, else what it was) + the sum of column j of a packed panel."""
     nr, one_row = width(panel), (0,)
