@@ -31,6 +31,7 @@ tenth to a batch of 128).  The features are part of the key of Numba's cache, so
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -119,9 +120,9 @@ class Emit:
         """x * y + z: fused where the machine can, two roundings where it cannot; never a call into libm."""
         return self.call("fmuladd", x, y, z, returns=self.vector)
 
-    def masked_load(self, pointer: Any, mask: Any) -> Any:
-        align, zero = ir.IntType(32)(self.dtype.bitwidth // 8), ir.Constant(self.vector, None)
-        return self.call("masked.load", pointer, align, mask, zero, returns=self.vector, of=".p0")
+    def masked_loads(self, pointers: list[Any], mask: Any, others: list[Any]) -> list[Any]:
+        rest = ir.IntType(32)(self.dtype.bitwidth // 8), mask
+        return [self.call("masked.load", p, *rest, v, returns=self.vector, of=".p0") for p, v in zip(pointers, others)]
 
     def masked_store(self, value: Any, pointer: Any, mask: Any) -> None:
         align = ir.IntType(32)(self.dtype.bitwidth // 8)
@@ -133,9 +134,8 @@ class Emit:
 
     def masks(self, n: Any) -> list[Any]:
         """For each vector of a row, which of its lanes are below column n."""
-        n = self.splat(n)
-        columns = [range(c * self.length, (c + 1) * self.length) for c in range(VECTORS)]
-        return [self.b.icmp_signed("<", ir.Constant(n.type, list(column)), n) for column in columns]
+        n, starts = self.splat(n), range(0, self.columns, self.length)
+        return [self.b.icmp_signed("<", ir.Constant(n.type, [*range(c, c + self.length)]), n) for c in starts]
 
     def when(self, condition: Any, values: list[Any], change: Any) -> list[Any]:
         """change(values) where the condition holds, else the values."""
@@ -151,8 +151,12 @@ class Emit:
             with full:
                 loaded, where = [self.load(p) for p in pointers], self.b.block
             with ragged:
-                masks = self.masks(n) * len(rows)
-                some, elsewhere = [self.masked_load(p, m) for p, m in zip(pointers, masks)], self.b.block
+                some = [ir.Constant(self.vector, None)] * len(pointers)
+                for c, mask in enumerate(self.masks(n)):
+                    load = partial(self.masked_loads, pointers[c::VECTORS], mask)
+                    reached = self.b.icmp_signed(">", n, INDEX(c * self.length))  # a load of nothing takes as long
+                    some[c::VECTORS] = self.when(reached, some[c::VECTORS], load)
+                elsewhere = self.b.block
         return self._joined((loaded, where), (some, elsewhere))
 
     def put(self, values: list[Any], kind: Any, array: Any, rows: list[Any], q: Any, n: Any) -> None:
