@@ -37,12 +37,26 @@ def jit(function: Callable[..., Any]) -> Any:
 
 def inlined(function: Callable[..., Any]) -> Any:
     """Compile a small function that is always inlined: a loop over it can vectorise, where a call would prevent it."""
-    return _compile(function, forceinline=True, no_cpython_wrapper=True)
+    return _internal(function, forceinline=True)
 
 
 def part(function: Callable[..., Any]) -> Any:
     """Compile a function that only compiled functions call."""
-    return _compile(function, no_cpython_wrapper=True)
+    return _internal(function)
+
+
+def _internal(function: Callable[..., Any], **options: Any) -> Any:
+    """Compiled without the wrapper that Python would call, a quarter of the time; TypeError where Python calls it."""
+    dispatcher = _compile(function, no_cpython_wrapper=True, **options)
+
+    def refuse(*args: Any, **named: Any) -> None:
+        name = function.__name__
+        raise TypeError(f"{name} is for compiled code alone. To try it in Python, call {name}.py_func.")
+
+    # what is compiled is not told to the C side of the dispatcher, which then asks for more at every call
+    dispatcher.add_overload = lambda made: dispatcher.overloads.__setitem__(tuple(made.signature.args), made)
+    dispatcher._compile_for_args = refuse
+    return dispatcher
 
 
 def pjit(function: Callable[..., Any]) -> Any:

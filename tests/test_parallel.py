@@ -17,7 +17,7 @@ import pytest
 
 from tinygen.kernels._atomic import add
 from tinygen.kernels._jobs import joined
-from tinygen.kernels._numba import jit
+from tinygen.kernels._numba import inlined, jit, part
 from tinygen.kernels._parallel import for_units
 from tinygen.kernels._pool import FINISHED, pool
 from tinygen.kernels._prepared import parts, prepare, prepared
@@ -253,3 +253,19 @@ def test_launch_in_atexit_before_any_other() -> None:
 def test_one_thread_has_no_workers() -> None:
     program = "import os; os.environ['NUMBA_NUM_THREADS'] = '1'" + USE + "print(workers(), y[-1])"
     assert in_new_process(program) == "0 2.7182817\n"
+
+
+@pytest.mark.parametrize("kind", [inlined, part])
+def test_what_only_compiled_code_calls_refuses_python(kind):
+    @kind
+    def twice(x):
+        return x + x
+
+    @jit
+    def user(x):
+        return twice(x)
+
+    for _ in range(2):  # also once it is compiled
+        with pytest.raises(TypeError, match=r"twice is for compiled code alone.*twice\.py_func"):
+            twice(1.5)
+        assert user(1.5) == twice.py_func(1.5) == 3.0

@@ -25,7 +25,7 @@ def launches() -> dict[str, list[tuple[Any, ...]]]:
 
     def note(kernel: Any, inputs: Any, outs: Any, params: Any, fresh: bool) -> None:
         by_shape = found.setdefault(f"{kernel.family}.{kernel.__name__}", {})
-        by_shape.setdefault(f"{[a.shape for a in inputs]} {params}", (inputs, outs, params))
+        by_shape.setdefault(f"{[(a.shape, a.dtype) for a in inputs]} {params}", (inputs, outs, params))
 
     with kernels.observe(note):
         for case in cases.values():
@@ -49,8 +49,16 @@ def launches() -> dict[str, list[tuple[Any, ...]]]:
     return {name: list(by_shape.values()) for name, by_shape in found.items()}
 
 
+def change(a: np.ndarray, turn: int) -> None:
+    """Put other numbers in the array; integers may be places of something, and stay."""
+    if a.dtype == bool:
+        np.logical_not(a, out=a)
+    elif a.dtype.kind == "f":
+        a *= -(1.5**turn)
+
+
 def filled(outs: Any) -> list[np.ndarray]:
-    return [np.full_like(o, np.nan if o.dtype.kind == "f" else 77) for o in outs]
+    return [np.full_like(o, np.nan if o.dtype.kind == "f" else 1) for o in outs]
 
 
 @pytest.mark.parametrize("name", MARKED)
@@ -65,12 +73,11 @@ def test_it_does_all_that_the_implementation_does(name: str) -> None:
         call = kernel.bind((*arrays, *again), params)
         for turn in range(2):
             for a in arrays:
-                if a.dtype.kind == "f":
-                    a *= -(1.5**turn)  # another set of numbers in the same arrays
+                change(a, turn)
             expected = filled(outs)
             run(*arrays, *expected, **params)
-            for y in again:
-                y[...] = 77
+            for y, blank in zip(again, filled(outs)):
+                y[...] = blank
             call()
             for y, z in zip(again, expected):
                 np.testing.assert_array_equal(y, z, err_msg=f"{[a.shape for a in arrays]} {params}")

@@ -87,6 +87,7 @@ UNITS = {
     "tanh": (np.tanh, 1.6), "sigmoid": (sigmoid_of, 2.0), "gelu": (gelu_of, 0.8),
     "softplus": (lambda x: np.maximum(x, 0) + softplus_tail_of(x), 2.0),
     "log_sigmoid": (lambda x: np.minimum(x, 0) - softplus_tail_of(x), 2.0),
+    "sin": (np.sin, 1.6), "cos": (np.cos, 1.6),
     "elu": (lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))), 1.6),
 }  # fmt: skip
 

@@ -59,6 +59,31 @@ def unary(formula: Formula) -> Callable[..., None]:
     return launch
 
 
+def _mended1(unit, x, y, single):
+    at, n = unit * CHUNK, min(CHUNK, y.size - unit * CHUNK)
+    left = 0 if single else n
+    if single:
+        for i in range(n):
+            y[U(at + i)] = formula(np.float32(x[U(at + i)]))
+            left += outside(x[U(at + i)])
+    if left:
+        for i in range(n):
+            if not single or outside(x[U(at + i)]):
+                y[U(at + i)] = exactly(x[U(at + i)])
+
+
+def mended(formula: Formula, outside: Any, exactly: Formula) -> Callable[..., None]:
+    """The kernel (x, y): formula(x) in vectors for float32, and exactly(x) for what is `outside`, and for float64."""
+    bound = {"formula": inlined(formula), "outside": outside, "exactly": inlined(exactly)}
+    loop = chunked(specialised(_mended1, formula.__name__, **bound))
+
+    @prepared
+    def launch(x: Array, y: Array) -> None:
+        loop(y.size, x.ravel(), y.ravel(), y.itemsize == 4)
+
+    return launch
+
+
 # -- several operands, broadcast --------------------------------------------------------------------------------------
 
 

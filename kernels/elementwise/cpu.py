@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
-from .. import _math
-from ._loops import binary, ternary, unary
+from .. import _angle, _math
+from ._loops import binary, mended, ternary, unary
 
 LN2 = math.log(2)
 
@@ -173,14 +173,24 @@ def pow(x, exponent):
     return x * x if exponent == 2.0 else x ** type(x)(exponent)
 
 
-@unary
-def sin(x):
+def _sine(x):
+    return _angle.turned(x, 0)
+
+
+def _exact_sine(x):
     return math.sin(x)
 
 
-@unary
-def cos(x):
+def _cosine(x):
+    return _angle.turned(x, 1)
+
+
+def _exact_cosine(x):
     return math.cos(x)
+
+
+sin = mended(_sine, _angle.outside, _exact_sine)
+cos = mended(_cosine, _angle.outside, _exact_cosine)
 
 
 @unary

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from .._numba import CHUNK
+from .._prepared import prepared
 from .._rows import highest
 from .._units import units
 
@@ -32,6 +33,7 @@ def _argmax_of_rows(group, x, y, rows):
         y[o] = at
 
 
+@prepared
 def argmax(x, y, *, axis):
     outer, reduced, inner = math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :])
     serial = x.size <= CHUNK

@@ -29,6 +29,7 @@ Formula = Callable[..., Any]
 U = np.uint64  # unsigned indices spare Numba's wraparound test
 LANES = 32  # entries a step: four vectors of eight float64, enough to hide the latency of an addition
 WIDTH = 2048  # inner entries at a time: a float64 accumulator of 16 KB stays in L1
+FAR = 512  # entries a step from which rows are read one by one: four streams of a page each take twice as long
 PARTS = 64  # of a long block at most: bounds the memory for partial results
 
 
@@ -104,7 +105,8 @@ def entry(x, shift):
 def _accumulate(x, p, rows, plan, width, shift, acc):
     """acc[j] = step(acc[j], lift(x[p + r * inner + j], shift[j])) over r < rows and j < width, `taken` rows as one."""
     wide, stride = plan.taken * width, plan.taken * plan.inner
-    while rows >= 4 * plan.taken:  # counting, here and below: divisions would cost as much as a short row
+    # counting, here and below: divisions would cost as much as a short row
+    while wide < FAR and rows >= 4 * plan.taken:
         for j in range(wide):
             a, b = lift(x[U(p + j)], shift[U(j)]), lift(x[U(p + stride + j)], shift[U(j)])
             c, d = lift(x[U(p + 2 * stride + j)], shift[U(j)]), lift(x[U(p + 3 * stride + j)], shift[U(j)])

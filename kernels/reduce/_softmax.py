@@ -1,4 +1,7 @@
-"""softmax, log_softmax and logsumexp: the largest entry, then the sum of exponentials below it, both in lanes."""
+"""softmax, log_softmax and logsumexp: the largest entry, then the sum of exponentials below it, both in lanes.
+
+Contiguous rows have loops of their own, in `_softmax_rows`.
+"""
 
 # ruff: noqa: F821 -- the names that `specialised` binds
 # mypy: disable-error-code="name-defined"
@@ -13,8 +16,10 @@ import numpy as np
 
 from .. import _math
 from .._numba import CHUNK, inlined, specialised
+from .._prepared import prepared
 from .._units import units
 from ._lanes import WIDTH, U, blocks, entry, larger, loops, planned, plus
+from ._softmax_rows import logsumexp_rows, softmax_rows
 
 Array = Any
 
@@ -98,20 +103,33 @@ def _launcher(one_group: Callable[..., None]) -> Callable[..., None]:
 _logsumexp = _launcher(_logsumexp_group)
 
 
+@prepared
 def logsumexp(x, y, *, axes, keepdims):
     passes = blocks(x.shape, axes)
     for i, block in enumerate(passes):  # logsumexp over all axes is logsumexp of logsumexps
         to = y if i == len(passes) - 1 else np.empty(block[0] * block[2], x.dtype)
-        _logsumexp(x, to, block)
+        _, reduced, inner = block
+        if inner == 1 and reduced:
+            logsumexp_rows(x, to, reduced)
+        else:
+            _logsumexp(x, to, block)
         x = to
 
 
 def _softmax_kernel(name: str, scale_of: Callable[..., Any], result: Callable[..., Any]) -> Callable[..., None]:
     along = _launcher(specialised(_softmax_group, name, scale_of=inlined(scale_of), result=inlined(result)))
 
+    of_rows = softmax_rows(name, scale_of, result)
+
+    @prepared
     def launch(x: Array, y: Array, *, axis: int) -> None:
-        if y.size:
-            along(x, y, blocks(x.shape, (axis,))[0] if x.shape[axis] != 1 else (x.size, 1, 1))
+        if not y.size:
+            return
+        block = blocks(x.shape, (axis,))[0] if x.shape[axis] != 1 else (x.size, 1, 1)
+        if block[2] == 1:
+            of_rows(x, y, block[1])
+        else:
+            along(x, y, block)
 
     return launch
 

@@ -48,6 +48,7 @@ def _scalars(d):
 
 
 _MODEL: list[Any] = [(((256, 64), (256, 64), (256, 64)), {}), (((64, 32, 32, 3),) * 3, {})]
+_MODEL_GRAD: list[Any] = [((x, x[:1], x, x), {}) for (x, _, _), _ in _MODEL]
 
 case(
     ops.affine_coupling,
@@ -70,6 +71,7 @@ case(
         g_y * torch.exp(s),
         g_y * torch.exp(s) * x + _lift(torch, g_log_det, x),
     ),
+    bench=_MODEL_GRAD,
 )
 case(
     ops.affine_coupling_inverse_grad,
@@ -79,6 +81,7 @@ case(
         -g_x * x - _lift(torch, g_log_det, x),
         -g_x * torch.exp(-s),
     ),
+    bench=_MODEL_GRAD,
 )
 
 
@@ -134,11 +137,22 @@ _MASKED_MODEL: list[Any] = [
     (((256, 64), (256, 128), (64,), (64,)), {}),
     (((64, 32, 32, 3), (64, 32, 32, 6), (3,), (32, 32, 3)), {}),
 ]
+_MASKED_GRAD: list[Any] = [((x, x[:1], x, *rest), {}) for (x, *rest), _ in _MASKED_MODEL]
+
+
+def _masked_gradient(d):
+    return _masked(d, gradient=True)
+
 
 case(ops.masked_affine_coupling, _masked, torch=_torch_masked, errors=_REFUSED, bench=_MASKED_MODEL)
 case(ops.masked_affine_coupling_inverse, _masked, torch=_torch_masked_inverse, errors=_REFUSED, bench=_MASKED_MODEL)
-case(ops.masked_affine_coupling_grad, lambda d: _masked(d, gradient=True), torch=_torch_masked_grad)
-case(ops.masked_affine_coupling_inverse_grad, lambda d: _masked(d, gradient=True), torch=_torch_masked_inverse_grad)
+case(ops.masked_affine_coupling_grad, _masked_gradient, torch=_torch_masked_grad, bench=_MASKED_GRAD)
+case(
+    ops.masked_affine_coupling_inverse_grad,
+    _masked_gradient,
+    torch=_torch_masked_inverse_grad,
+    bench=_MASKED_GRAD,
+)
 
 
 # -- the live weights of a dense coupling ----------------------------------------------------------------------------

@@ -43,8 +43,8 @@ def _refuse(*shapes, **params):
 _BENCH = [((128, 784), 1), ((16, 28, 28, 1), 3)]
 
 
-def _bench(arrays):
-    return [((shape,) * arrays, {"event_ndim": n}) for shape, n in _BENCH]
+def _bench(arrays, gradient=False):
+    return [((*[shape[:-n]] * gradient, *[shape] * arrays), {"event_ndim": n}) for shape, n in _BENCH]
 
 
 # -- Bernoulli --------------------------------------------------------------------------------------------------------
@@ -75,10 +75,14 @@ case(
     ops.bernoulli_log_prob_grad,
     lambda d: _inputs(d, "uniform", "normal", gradient=True),
     torch=lambda torch, g_y, x, logits, *, event_ndim: _lift(g_y, event_ndim) * (x - torch.sigmoid(logits)),
+    bench=_bench(2, gradient=True),
 )
 
 
 # -- categorical ------------------------------------------------------------------------------------------------------
+
+
+_COLOURS = (16, 28, 28, 1), (16, 28, 28, 1, 256)  # labels and logits of a PixelCNN
 
 
 def _labels_and_logits(d):
@@ -116,6 +120,7 @@ case(
             lambda d: ((d.integers(3, high=4), d.normal(3, 4)), {"event_ndim": 2}), ArgumentError, "there are 1 axes"
         ),
     ],
+    bench=[(_COLOURS, {"event_ndim": 3})],
 )
 case(
     ops.categorical_head,
@@ -124,8 +129,14 @@ case(
         _torch_categorical(torch, labels, logits, **p),
         torch.logsumexp(logits, -1),
     ),
+    bench=[(_COLOURS, {"event_ndim": 3})],
 )
-case(ops.categorical_head_grad, _categorical_gradient, torch=_torch_categorical_grad)
+case(
+    ops.categorical_head_grad,
+    _categorical_gradient,
+    torch=_torch_categorical_grad,
+    bench=[(((16,), _COLOURS[0], *_COLOURS, _COLOURS[0]), {"event_ndim": 3})],
+)
 
 
 # -- Gaussian ---------------------------------------------------------------------------------------------------------
@@ -154,6 +165,7 @@ case(
     ops.gaussian_log_prob_grad,
     lambda d: _inputs(d, "normal", "normal", "normal", gradient=True),
     torch=_torch_gaussian_grad,
+    bench=_bench(3, gradient=True),
 )
 case(
     ops.gaussian_kl,
@@ -172,4 +184,5 @@ case(
         _lift(g_y, event_ndim) * mu,
         _lift(g_y, event_ndim) * (torch.exp(log_var) - 1) / 2,
     ),
+    bench=[(((128,), (128, 20), (128, 20)), {"event_ndim": 1})],
 )

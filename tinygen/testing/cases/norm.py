@@ -93,7 +93,13 @@ case(
     ],
     tolerance=10.0,
 )
-case(ops.batch_norm_grad, _batch_grad, torch=_torch_batch_norm_grad, tolerance=10.0)
+case(
+    ops.batch_norm_grad,
+    _batch_grad,
+    torch=_torch_batch_norm_grad,
+    bench=[(((64, 16, 16, 128), (128,), (128,), (64, 16, 16, 128), *[(128,)] * 4), {})],
+    tolerance=10.0,
+)
 case(
     ops.batch_norm_eval,
     _batch_given,
@@ -101,6 +107,7 @@ case(
         torch, _normalised(torch, x, gamma, beta, mean, var, eps=eps), slope
     ),
     errors=[error(_wrong_channels(3, 3, 2, 3), ShapeError, "mean has shape")],
+    bench=[(((64, 16, 16, 128), *[(128,)] * 4), {})],
 )
 
 
@@ -135,7 +142,13 @@ case(
     bench=[(((128, 512), (512,), (512,)), {})],
     tolerance=10.0,
 )
-case(ops.layer_norm_grad, _layer_grad, torch=_torch_layer_norm_grad, tolerance=10.0)
+case(
+    ops.layer_norm_grad,
+    _layer_grad,
+    torch=_torch_layer_norm_grad,
+    bench=[(((128, 512), (128, 512), (512,)), {})],
+    tolerance=10.0,
+)
 
 
 # -- weight -----------------------------------------------------------------------------------------------------------
@@ -165,4 +178,9 @@ case(
     errors=[error(_wrong_channels(4), ShapeError, "gain has shape")],
     bench=[(((3, 3, 64, 64), (64,)), {})],
 )
-case(ops.weight_norm_grad, _weight_grad, torch=_torch_weight_norm_grad)
+case(
+    ops.weight_norm_grad,
+    _weight_grad,
+    torch=_torch_weight_norm_grad,
+    bench=[(((3, 3, 64, 64), (3, 3, 64, 64), (64,)), {})],
+)

@@ -178,16 +178,22 @@ def _moment(kind):
 
 
 _FEW = error(_refuse(np.ones((1, 3)), axis=0, correction=1), ArgumentError, "1 entries are too few for correction=1")
+_BENCH_MOMENTS: list[Any] = [
+    (((128, 784),), {"axis": 0, "keepdims": False, "correction": 1}),
+    (((64, 16, 16, 128),), {"axis": (0, 1, 2), "keepdims": False, "correction": 0}),
+]
 
 case(
     ops.var,
     _moment("normal"),
     torch=lambda torch, x, axis, keepdims, correction: x.var(axis, correction=correction, keepdim=keepdims),
     errors=[_EMPTY, _FEW],
+    bench=_BENCH_MOMENTS,
 )
 case(
     ops.std,
     _moment("normal"),
     torch=lambda torch, x, axis, keepdims, correction: x.std(axis, correction=correction, keepdim=keepdims),
     errors=[_FEW],
+    bench=_BENCH_MOMENTS,
 )

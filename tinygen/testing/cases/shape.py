@@ -52,6 +52,7 @@ case(
         error(_refuse(X, axes=(0, 0)), ArgumentError, r"axes is \(0, 0\). Name each of the 2 axes once"),
         error(_refuse(X, axes=(0, 2)), ArgumentError, "axis is 2, x has 2 axes"),
     ],
+    bench=[(((64, 28, 28, 16),), {"axes": (0, 3, 1, 2)})],
 )
 case(
     ops.flip,
@@ -103,6 +104,7 @@ case(
     _normal(2, 2, 3, 16, block=(2, 1, 4)),
     torch=_torch_depth_to_space,
     errors=[error(_refuse(np.ones((1, 4, 4, 6)), block=2), ShapeError, "6 channels, no multiple of 4"), _NOT_IMAGES],
+    bench=[(((64, 16, 16, 12),), {"block": 2})],
 )
 
 # -- repeating --------------------------------------------------------------------------------------------------------
@@ -153,6 +155,7 @@ case(
     lambda d: (tuple(d.normal(2, 3) for _ in range(d.size(1, 3))), {"axis": d.choice(0, 1, -1)}),
     torch=lambda torch, *xs, axis: torch.stack(xs, axis),
     errors=[error(_refuse(X, np.ones((2, 4))), ShapeError, "differ beyond axis 0")],
+    bench=[(((128, 784), (128, 784)), {"axis": 0})],
 )
 case(
     ops.split,
@@ -164,6 +167,7 @@ case(
             _refuse(X, sections=[1, 1], axis=1), ShapeError, r"sections is \[1, 1\], axis 1 of x \(2,3\) has length 3"
         ),
     ],
+    bench=[(((256, 128),), {"sections": [64, 64], "axis": 1})],
 )
 
 
@@ -183,6 +187,7 @@ case(
         error(_refuse(X, widths=((1, 1),)), ArgumentError, "Pass 2 pairs"),
         error(_refuse(X, widths=-1), ArgumentError, "widths is -1"),
     ],
+    bench=[(((64, 28, 28, 16),), {"widths": ((0, 0), (2, 2), (2, 2), (0, 0))})],
 )
 
 # -- indexing ---------------------------------------------------------------------------------------------------------
@@ -211,6 +216,7 @@ case(
         error(_refuse(X, index=(0, 0, 0)), ArgumentError, "too many indices"),
         error(_refuse(X, index="a"), ArgumentError, "index 'a'"),
     ],
+    bench=[(((256, 128),), {"index": (slice(None), slice(0, 64))})],
 )
 case(
     ops.getitem_grad,
