@@ -13,8 +13,9 @@ from tinygen.data.atomic import replacing
 from tinygen.errors import ConfigError
 
 from . import runner
+from .machine import limit_ms
 from .runner import Results, failed
-from .suite import Row
+from .suite import Row, Work
 from .targets import least, outcomes
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
@@ -161,7 +162,7 @@ def _page(results: Results, pictures: Sequence[str]) -> str:
     rows = results["results"]
     goals = [
         (o.target.name, o.target.entry, f"{o.target.least:g}", "none" if o.value is None else f"{o.value:.3g}",
-         "met" if o.met else "missed")
+         "met" if o.met else "missed", "" if o.met else o.target.tried)
         for o in outcomes(rows)
     ]  # fmt: skip
     peers = [
@@ -184,6 +185,7 @@ def _page(results: Results, pictures: Sequence[str]) -> str:
         (p["name"], *(f"{side}: {mib:.0f}" for side, mib in p["peak_mib"].items()))
         for row in rows for p in row.get("parts", []) if "peak_mib" in p
     ]  # fmt: skip
+    spent = [line for row in rows if "launches" in row for line in _spent(row, results["machine"])]
     left = [(row["name"], peer, reason) for row in rows for peer, reason in row.get("left_out", {}).items()]
     checked = [(row["name"], str(row["parity"])) for row in rows if "parity" in row]
     failures = [(row["name"], str(row.get("refused") or row.get("error"))) for row in rows if failed(row)]
@@ -191,11 +193,14 @@ def _page(results: Results, pictures: Sequence[str]) -> str:
         "<h1>tinygen on this machine</h1>",
         _table("", [(key, _said(value)) for key, value in results["machine"].items()]),
         _section("Without figures", ("row", "reason"), failures),
-        _section("Targets", ("row", "entry", "at least", "measured", ""), goals),
+        _section("Targets", ("row", "entry", "at least", "measured", "", "what was tried"), goals),
         *pictures,
         "<h2>All rows</h2>",
         _table(("", "tinygen ms", "fastest peer", "ms", "ratio (quartiles)", "of the limit"), map(_cells, rows)),
         _section("Every peer", ("row", "peer", "ms", "lower", "upper quartile", "over ours", "compile s"), peers),
+        _section(
+            "Where our steps spend their time", ("row", "launches", "how many", "ms", "part", "of the limit"), spent
+        ),
         _section("Kernels", ("row", "kernel", "ms", "GFLOP/s", "GB/s", "of the limit"), parts),
         _section("Starts", ("model", "empty cache, s", "with a cache, s"), starts),
         _section("Peak memory, MiB", (), peaks),
@@ -206,6 +211,26 @@ def _page(results: Results, pictures: Sequence[str]) -> str:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>tinygen bench</title><style>{STYLE}</style>'
         f"<body>{''.join(body)}</body></html>\n"
     )
+
+
+LONGEST = 12  # launches of a step that have a line of their own
+
+
+def _spent(row: Row, machine: Results) -> list[Cells]:
+    """The launches of a step that take longest, the others together, and the limit of each."""
+    lines: list[Cells] = []
+    groups = list(row["launches"])
+    rest = groups[LONGEST:]
+    if rest:
+        work = {kind: sum(g["work"][kind] for g in rest) for kind in ("flops", "bytes")}
+        counted = {"count": sum(g["count"] for g in rest), "ms": sum(g["ms"] for g in rest), "work": work}
+        groups[LONGEST:] = [counted | {"name": f"{len(rest)} other kinds"}]
+    whole = sum(g["ms"] for g in groups)
+    for g in groups:
+        share = limit_ms(machine, Work(**g["work"])) / g["ms"] if g["ms"] else 0.0
+        part = f"{g['ms'] / whole:.0%}"
+        lines.append((row["name"], g["name"], str(g["count"]), _ms(g["ms"]), part, f"{share:.0%}" if share else ""))
+    return lines
 
 
 def _section(title: str, head: Cells, rows: Sequence[Cells]) -> str:

@@ -13,6 +13,7 @@ serves both.  With another library than the one it brings, PyTorch's eager steps
     {"show": FILE}                  writes what is shown (.npz), says {"parts": [...], "compile_s": s, "share": f}
     {"warm_up": PART}               says {"seconds": s}
     {"turn": PART, "count": n}      says {"ms": [...]}
+    {"facts": true}                 says further entries of the row
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class Made(NamedTuple):
     show: Callable[[], Mapping[str, Any]]  # what has to be equal on all sides: {name: array}
     parts: dict[str, Callable[[], Any]]  # what is timed: functions that do the whole work and wait for it
     share: float = 1.0  # how much of the work a call does; what it takes is divided by it
+    facts: Callable[[], Row] = dict  # further entries of the row, asked of our side once all were timed
 
 
 class Comparison(NamedTuple):
@@ -112,6 +114,8 @@ def compare(comparison: Comparison, settings: Settings, **facts: Any) -> Compare
             f"{max(apart, default=0.0):.1g}, allowed {comparison.tolerance:.2g}",
         }  # fmt: skip
         rows = {part: timed(sides, part, settings) | facts for part in sides[OURS].parts}
+        more = sides[OURS].order(facts=True)
+        rows = {part: row | more for part, row in rows.items()}
     return Compared(rows, shown[OURS])
 
 
@@ -248,4 +252,6 @@ def _carry_out(order: dict[str, Any], made: Made) -> dict[str, Any]:
         return {"parts": list(made.parts), "compile_s": seconds, "share": made.share}
     if "warm_up" in order:
         return {"seconds": Here(made.parts[order["warm_up"]]).warm_up()}
+    if "facts" in order:
+        return made.facts()
     return {"ms": Here(made.parts[order["turn"]]).turn(order["count"])}

@@ -14,9 +14,11 @@ import tinygen
 from tinygen import models, optim
 from tinygen.autograd import grad
 from tinygen.random import Key
+from tinygen.step import Step
 from tinygen.testing.twins import Twin
 
 from . import parity, peers, work
+from .launches import launches
 from .sides import OURS, Comparison, Made, compare, register
 from .suite import Row, Settings, benchmark
 
@@ -85,7 +87,7 @@ CASES = {
     "realnvp_tabular": Case(
         "RealNVP, D = 64, hidden 128, 10 couplings, batch 256",
         lambda width: models.RealNVP((64,), hidden=width, couplings=10, key=KEY),
-        128, (256, 64),
+        128, (256, 64), forms=peers.HALVED,
     ),
     "realnvp_image": Case(
         "RealNVP, 32x32x3, 3 scales, 2 blocks of width 32, batch 16",
@@ -108,7 +110,7 @@ CASES = {
 }  # fmt: skip
 
 
-def our_step(model: models.Model, rate: float = 1e-3) -> Callable[..., Any]:
+def our_step(model: models.Model, rate: float = 1e-3) -> Step:
     """One training step of the batch x: every objective's loss, gradients and Adam of this rate; returns the losses."""
     objectives = model.objectives()
     adams = {name: optim.Adam(o.parameters, lr=rate) for name, o in objectives.items()}
@@ -140,7 +142,10 @@ def make(case: Case, side: str, settings: Settings) -> Made:
     if side == OURS:
         step, numbers = our_step(model, case.rate), map(KEY.fold_in, itertools.count())
         ours = lambda: step(x, key=next(numbers))
-        return Made(lambda: _losses([[loss.item() for loss in ours()] for _ in range(PARITY_STEPS)]), {"step": ours})
+        return Made(
+            lambda: _losses([[loss.item() for loss in ours()] for _ in range(PARITY_STEPS)]), {"step": ours},
+            facts=lambda: {"launches": launches(step)},
+        )  # fmt: skip
     fed = feeds(model, x)
     peer = peers.make(side, model, x, rate=case.rate, threads=settings.threads)
     return Made(lambda: _losses([peer.feed(inputs) for inputs in fed]), {"step": peer})

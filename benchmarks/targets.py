@@ -14,6 +14,7 @@ class Target(NamedTuple):
     name: str
     entry: str
     least: float
+    tried: str = ""  # where it is hard to reach: what has been tried, for a reader who finds it missed
 
 
 TARGETS = (

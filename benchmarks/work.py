@@ -1,7 +1,7 @@
 """The arithmetic that a training step cannot do without, counted on the model's twin.
 
-Only products count (dense layers and convolutions), a multiply-add as two operations, dead taps of masks not at all:
-they are all but a few percent of every step here.  A layer works once forward, once more for its weight's gradient, and
+Only products count (dense layers and convolutions), a multiply-add as two operations, what masks kill not at all: they
+are all but a few percent of every step here.  A layer works once forward, once more for its weight's gradient, and
 once more for its input's where something below it is trained.
 """
 
@@ -23,12 +23,13 @@ def training_step(model: Model, x: np.ndarray) -> Work:
     from torch import nn
 
     twin = Twin(model)
+    halved = {layer for network in _networks_of_rows(twin.net) for layer in (network[0], network[-1])}
     total = 0.0
 
     def count(layer: Any, inputs: tuple[Any, ...], output: Any) -> None:
         nonlocal total
         passes = 1 + layer.weight.requires_grad * output.requires_grad + inputs[0].requires_grad * output.requires_grad
-        total += passes * 2.0 * _products(layer, inputs[0], output)
+        total += passes * 2.0 * _products(layer, inputs[0], output) * (0.5 if layer in halved else 1)
 
     hooks = [
         layer.register_forward_hook(count)
@@ -43,6 +44,11 @@ def training_step(model: Model, x: np.ndarray) -> Work:
     for hook in hooks:
         hook.remove()
     return Work(total, 28.0 * sum(p.size for o in model.objectives().values() for p in o.parameters))
+
+
+def _networks_of_rows(net: Any) -> list[Any]:
+    """Those of couplings on rows: the mask kills half of what the first layer sees and of what the last one says."""
+    return [m.network for m in net.modules() if hasattr(m, "network") and m.mask.ndim == 1]
 
 
 def _products(layer: Any, x: Any, y: Any) -> float:

@@ -21,6 +21,7 @@ from .torch_forms import FORMS as TORCH
 __all__ = [
     "DENSE",
     "FORMS",
+    "HALVED",
     "IMAGES",
     "MASKED",
     "TORCH",
@@ -37,6 +38,7 @@ Inputs = Mapping[str, tuple[Any, ...]]  # objective -> what its loss takes, as `
 FORMS = (*TORCH, "jax")
 DENSE = ("torch", "torch fused", "torch compile", "jax")
 IMAGES = (*DENSE, "torch channels-last", "torch channels-last compile")
+HALVED = (*DENSE, "torch cropped", "torch cropped compile")
 MASKED = (
     *IMAGES, "torch cropped", "torch cropped channels-last", "torch cropped compile",
     "torch cropped channels-last compile",

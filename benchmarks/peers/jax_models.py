@@ -201,8 +201,32 @@ def scale_and_shift(net: Net, layer: Any, name: str, x: Any) -> tuple[Any, Any]:
     from jax import numpy as jnp
 
     kept = layer.mask.data
+    if kept.ndim == 1:
+        return _live_scale_and_shift(net, layer, name, x)
     s, t = jnp.split(net(layer.network, f"{name}.network", x * kept), 2, axis=-1)
     return jnp.tanh(s) * (net.weights[f"{name}.scale"] * (1 - kept)), t * (1 - kept)
+
+
+def _live_scale_and_shift(net: Net, layer: Any, name: str, x: Any) -> tuple[Any, Any]:
+    """The same for rows, whose mask keeps every second entry: products of live columns only."""
+    from jax import numpy as jnp
+
+    side = int(layer.mask.data[0] == 0)  # of the first entry that is kept
+    _, second, _ = layer.network.layers
+    w, dims = net.weights, x.shape[1]
+    first, last = f"{name}.network.0", f"{name}.network.2"
+    live = slice(1 - side, None, 2)
+    h = jnp.maximum(x[:, side::2] @ w[f"{first}.weight"][side::2] + w[f"{first}.bias"], 0)
+    h = net(second, f"{name}.network.1", h)
+    w_last = w[f"{last}.weight"].reshape(-1, 2, dims)[:, :, live].reshape(h.shape[1], -1)
+    s, t = jnp.split(h @ w_last + w[f"{last}.bias"].reshape(2, dims)[:, live].ravel(), 2, axis=-1)
+    s = jnp.tanh(s) * w[f"{name}.scale"][live]
+
+    def spread(part: Any) -> Any:
+        pair = [part, jnp.zeros_like(part)] if side else [jnp.zeros_like(part), part]
+        return jnp.stack(pair, -1).reshape(x.shape)
+
+    return spread(s), spread(t)
 
 
 def realnvp(model: RealNVP) -> dict[str, Loss]:

@@ -4,7 +4,7 @@ torch                 the twin of `tinygen.testing`, torch.optim.Adam with its d
 fused                 Adam fused, distributions without checks of their arguments, no gradients that nobody reads
 channels-last         all of that, weights and images in memory as (N, H, W, C)
 compile               all of that, the loss through torch.compile: forward and backward
-cropped               masked convolutions keep only the live rows of their kernels (see `cropped.py`)
+cropped               masked convolutions and couplings keep only their live weights (see `cropped.py`)
 """
 
 from __future__ import annotations
@@ -58,9 +58,10 @@ class TorchPeer:
         }
         if form.compiled:
             self.losses = {name: torch.compile(loss, dynamic=False) for name, loss in self.losses.items()}
-        self.groups = {name: twin.parameters(name) for name in self.losses}
-        if form.cropped:
+        if form.cropped:  # of a model with one objective, all of its weights
             self.groups = {"model": list(self.net.parameters())}
+        else:
+            self.groups = {name: twin.parameters(name) for name in self.losses}
         options = {"fused": True} if form.tuned else {}
         self.adams = {name: torch.optim.Adam(group, lr=rate, **options) for name, group in self.groups.items()}
         self.inputs = {name: self._laid_out(twin.inputs(x, key=Key(0), objective=name)) for name in self.losses}

@@ -94,6 +94,8 @@ def invert(model: RealNVP, net: Any) -> Callable[..., Any]:
     import torch
 
     def uncouple(coupling: Any, y: Any) -> Any:
+        if hasattr(coupling, "inverse"):  # cropped
+            return coupling.inverse(y)
         b = coupling.mask
         s, t = coupling.network(b * y).chunk(2, dim=1)
         s = torch.tanh(s) * coupling.scale.view(-1, *(1,) * (y.ndim - 2))
