@@ -13,7 +13,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,9 +42,9 @@ def describe(threads: int) -> Machine:
 def measure(threads: int) -> Machine:
     """`describe`, with `fma_gflops` (float32, one thread and all) and `bandwidth`, a list by growing size."""
     return describe(threads) | {
-        "fma_gflops": {"one": fma_rate(1), "all": fma_rate(threads)},
+        "fma_gflops": {"one": fma_loop(1).rate(), "all": fma_loop(threads).rate()},
         "bandwidth": [
-            {"level": level, "bytes": n, **{kind: bandwidth(n, threads, kind) for kind in STREAMS}}
+            {"level": level, "bytes": n, **{kind: memory_loop(n, threads, kind).rate() for kind in STREAMS}}
             for level, n in levels(threads)
         ],
     }
@@ -110,11 +110,22 @@ def _tiles(x, w, y, passes):
         _tile(x, w, y, thread * SPACE, passes)
 
 
-def fma_rate(threads: int) -> float:
-    """GFLOP/s of float32 multiply-adds in registers, `threads` tiles at once."""
+class Loop(NamedTuple):
+    """A loop that is as fast as the machine allows, and what a call of it does: operations, or bytes."""
+
+    run: Callable[[], Any]
+    amount: float
+
+    def rate(self) -> float:
+        """GFLOP/s or GB/s of its fastest call."""
+        return self.amount / fastest(self.run) / 1e9
+
+
+def fma_loop(threads: int) -> Loop:
+    """Float32 multiply-adds in registers, `threads` tiles at once."""
     x, w = np.full(ROWS, 1e-3, np.float32), np.ones(2 * SPACE, np.float32)
     y, passes = np.empty(threads * SPACE, np.float32), 20_000
-    return 2 * ROWS * w.size * passes * threads / fastest(lambda: _tiles(x, w, y, passes)) / 1e9
+    return Loop(lambda: _tiles(x, w, y, passes), 2.0 * ROWS * w.size * passes * threads)
 
 
 # -- memory ------------------------------------------------------------------------------------------------------------
@@ -186,8 +197,8 @@ def _triad(a, b, c, threads, turns):
 STREAMS = {"read": 1, "write": 1, "copy": 2, "triad": 3}  # arrays that each loop passes over
 
 
-def bandwidth(size: int, threads: int, kind: str) -> float:
-    """GB/s of one of the loops where its arrays take `size` bytes together: what the program reads and writes.
+def memory_loop(size: int, threads: int, kind: str) -> Loop:
+    """One of the loops on arrays that take `size` bytes together: it counts what the program reads and writes.
 
     What the cache fetches before it writes is not counted, as in STREAM.
     """
@@ -202,14 +213,14 @@ def bandwidth(size: int, threads: int, kind: str) -> float:
     count = STREAMS[kind]
     entries = size // (4 * count * threads) // 16 * 16 * threads
     arrays = [np.ones(entries, np.float32) for _ in range(count)]
-    return 4 * count * entries * turns / fastest(partial(loops[kind], *arrays)) / 1e9
+    return Loop(partial(loops[kind], *arrays), 4.0 * count * entries * turns)
 
 
-def fastest(work: Callable[[], Any]) -> float:
-    """Seconds of the fastest of many calls in a quarter of a second, at least seven, after one that is not counted."""
+def fastest(work: Callable[[], Any], seconds: float = 0.25, least: int = 7) -> float:
+    """Seconds of the fastest of many calls in this time, at least so many, after one that is not counted."""
     work()
     times: list[float] = []
-    while len(times) < 7 or sum(times) < 0.25:
+    while len(times) < least or sum(times) < seconds:
         start = perf_counter()
         work()
         times.append(perf_counter() - start)

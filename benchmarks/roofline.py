@@ -1,11 +1,13 @@
-"""The kernels alone, against what the machine was measured to do in the same seconds.
+"""The kernels alone, against what the machine is measured to do in turns with them.
 
 `kernel_share`: every convolution and dense product of a training step of the benchmark's models, in all its directions,
 against the rate of multiply-adds.  `bandwidth_share`: elementwise kernels and reductions on arrays far past the last
 cache, against a plain loop that reads and writes as many streams.
 
-A kernel is launched with outputs that exist already, as a recorded step does, and its fastest call counts, as it does
-for the machine's rate.  `parts` of a row lists them all, with their work: the roofline.
+A kernel is launched with outputs that exist already, as a recorded step does.  It takes turns with the measuring loop;
+the fastest call of a turn is held against the loop's fastest in the turn before, and the median over the turns counts:
+what the memory of a shared machine grants may double from one second to the next.  `parts` of a row lists all kernels,
+with their work: the roofline.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from .suite import Row, Settings, Work, benchmark
 
 COUNTED = ("conv", "matmul")  # the families of products; what they have beside products moves entries
 QUICK = 6  # parts of a row that is asked for quickly
+TURNS, TURN = 9, 0.04  # turns of a kernel and of the loop that measures, and the seconds of each, at least two calls
 
 
 class Launch(NamedTuple):
@@ -65,14 +68,13 @@ def products() -> list[Launch]:
     return list(found.values())
 
 
-def product(launch: Launch, settings: Settings) -> Timed:
-    """One launch, timed, and the rate of multiply-adds just after it."""
+def product(launch: Launch, loop: machine.Loop) -> Row:
+    """One launch, in turns with multiply-adds."""
     generator = np.random.Generator(np.random.Philox(0))
     inputs = [generator.standard_normal(shape, np.float32) for shape in launch.shapes]
     call, outputs = prepared(launch.kernel, inputs, dict(launch.params))
     work = counts.of(launch.kernel.__name__, inputs, outputs, dict(launch.params))
-    ms = 1e3 * machine.fastest(call)
-    return Timed(launch.text(), "fma", ms, work, machine.fma_rate(settings.threads))
+    return timed(launch.text(), call, work, work.flops, loop)
 
 
 def prepared(kernel: Any, inputs: list[np.ndarray], params: dict[str, Any]) -> tuple[Callable[[], Any], list[Any]]:
@@ -82,33 +84,26 @@ def prepared(kernel: Any, inputs: list[np.ndarray], params: dict[str, Any]) -> t
     return kernel.bind((*inputs, *out), {**kernel.params, **params}), list(out)
 
 
-class Timed(NamedTuple):
-    """A kernel's fastest call, and the machine's rate of that kind (GFLOP/s, GB/s) in the same second."""
-
-    name: str
-    kind: str
-    ms: float
-    work: Work
-    rate: float
-
-
-def summary(name: str, what: str, timed: list[Timed]) -> Row:
-    """The row of many kernels: the median of their shares of the limit, with the quartiles.
-
-    The limit of a kind is the best rate seen all the while: a second in which the machine was held up flatters nobody.
-    """
-    best = {kind: max(t.rate for t in timed if t.kind == kind) for kind in {t.kind for t in timed}}
-    parts: list[Row] = []
-    for text, kind, ms, work, _ in timed:
-        limit = (work.flops if kind == "fma" else work.bytes) / best[kind] / 1e6
-        parts.append({
-            "name": text, "ours_ms": ms, "work": work._asdict(), "gflops": work.flops / ms / 1e6,
-            "gbs": work.bytes / ms / 1e6, "limit_ms": limit, "share_of_limit": limit / ms,
-        })  # fmt: skip
-    shares = [p["share_of_limit"] for p in parts]
-    low, _, high = quartiles(shares)
+def timed(name: str, call: Callable[[], Any], work: Work, amount: float, loop: machine.Loop) -> Row:
+    """A kernel's part of the row: `amount` is its work in what the loop counts, operations or bytes."""
+    limits, times = [], []
+    for _ in range(TURNS):
+        limits.append(1e3 * machine.fastest(loop.run, TURN, 2) * amount / loop.amount)
+        times.append(1e3 * machine.fastest(call, TURN, 2))
+    ms = median(times)
     return {
-        "name": name, "what": what, "share_of_limit": median(shares), "share_spread": [low, high], "rates": best,
+        "name": name, "ours_ms": ms, "work": work._asdict(), "gflops": work.flops / ms / 1e6,
+        "gbs": work.bytes / ms / 1e6, "limit_ms": median(limits),
+        "share_of_limit": median(limit / t for limit, t in zip(limits, times)),
+    }  # fmt: skip
+
+
+def summary(name: str, what: str, parts: list[Row]) -> Row:
+    """The row of many kernels: the median of their shares of the limit, with the quartiles."""
+    shares = [p["share_of_limit"] for p in parts]
+    low, middle, high = quartiles(shares)
+    return {
+        "name": name, "what": what, "share_of_limit": middle, "share_spread": [low, high],
         "parts": sorted(parts, key=lambda p: p["share_of_limit"]),
     }  # fmt: skip
 
@@ -122,7 +117,8 @@ def kernel_share(settings: Settings) -> Row:
     launches = products()
     if settings.quick:
         launches = launches[:: max(1, len(launches) // QUICK)]
-    return summary("kernel_share", KERNELS, [product(launch, settings) for launch in launches])
+    loop = machine.fma_loop(settings.threads)
+    return summary("kernel_share", KERNELS, [product(launch, loop) for launch in launches])
 
 
 # -- memory ------------------------------------------------------------------------------------------------------------
@@ -151,7 +147,8 @@ def bandwidth_share(settings: Settings) -> Row:
     ]
     if settings.quick:
         launches = launches[:: len(launches) // QUICK]
-    timed = []
+    loops = {kind: machine.memory_loop(size, settings.threads, kind) for kind in {kind for *_, kind, _ in launches}}
+    parts = []
     for family, name, operands, kind, params in launches:
         arrays = operands + (kind != "read")
         shape = (size // (4 * arrays * WIDTH), WIDTH)
@@ -159,8 +156,6 @@ def bandwidth_share(settings: Settings) -> Row:
         inputs = [generator.uniform(0.5, 2, shape).astype(np.float32) for _ in range(operands)]
         call, outputs = prepared(getattr(family, name), inputs, params)
         work = counts.of(name, inputs, outputs, params)
-        ms = 1e3 * machine.fastest(call)
         said = f"{name}{''.join(f' {k}={v}' for k, v in params.items())} {'x'.join(map(str, shape))}"
-        rate = machine.bandwidth(size, settings.threads, kind)
-        timed.append(Timed(f"{said}, against {kind}", kind, ms, work, rate))
-    return summary("bandwidth_share", MEMORY, timed)
+        parts.append(timed(f"{said}, against {kind}", call, work, work.bytes, loops[kind]))
+    return summary("bandwidth_share", MEMORY, parts)

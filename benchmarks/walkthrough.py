@@ -177,7 +177,7 @@ def table() -> str:
     x, w, b = layer()
     check(x, w, b)
     flops = counts.flops("conv2d_bias_act", (x, w, b), (finished(x, w, b),), HOW)
-    rate = machine.fma_rate(1)
+    rate = machine.fma_loop(1).rate()
     lines = [f"{'':38}{'ms':>9}{'GFLOP/s':>10}{'of the rate':>13}"]
     for name, step in STEPS:
         seconds = machine.fastest(partial(step, x, w, b))
