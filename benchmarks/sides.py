@@ -3,9 +3,7 @@
     comparison = register(Comparison("vae_mlp_step", ("torch", "jax"), make, parity.relative, 1e-5, "losses"))
     made = compare(comparison, settings)        # parity first, then all in turns: made.rows[part]
 
-`make(side, settings)` runs in the process of that side and gives what is shown and what is timed.  A peer's process
-loads PyTorch before anything of ours: Numba loads the system's OpenMP library, and what is loaded first under that name
-serves both.  With another library than the one it brings, PyTorch's eager steps took up to eight times as long.
+`make(side, settings)` runs in the process of that side and gives what is shown and what is timed.
 
     python -m tinygen.benchmarks side NAME SIDE SETTINGS        such a process; it reads one order a line:
 
@@ -225,8 +223,6 @@ MODULE = f"{__package__}"
 def serve(name: str, side: str, settings: Settings) -> None:
     """Carry out what standard input orders until it ends."""
     use_threads(settings.threads)
-    if side != OURS:
-        import torch  # noqa: F401
     out = sys.stdout
     with redirect_stdout(sys.stderr):  # standard output carries the answers
         load()

@@ -19,6 +19,9 @@ patience grows a little with every launch, and is lost when the clock shows that
 grown again, a launch begins alone, and wakes who sleeps only if it lasts: where others compute, to wake a thread and to
 wait for it costs more than it does of a short launch.
 
+Numba's own layers of threads are never loaded: one of them brings the system's OpenMP library with it, and PyTorch,
+loaded later, would run on that in place of its own and take several times as long.
+
 Threads of one process launch one at a time; another, and a unit that launches, runs its units itself.  A forked child
 starts workers of its own at its first parallel launch.  At exit the workers are asked to leave.
 """
@@ -51,7 +54,7 @@ LINE = 128  # bytes: two lines of the cache, which x86 fetches in pairs
 BUSY = 0  # whether a launch is under way
 JOB = LINE  # its number, and below: the function, its data, the count of units, and the threads that share them
 FUNCTION, DATA, COUNT, THREADS = JOB + 8, JOB + 16, JOB + 24, JOB + 32
-WORKERS = JOB + 40  # how many there are
+WORKERS, ALLOWED = JOB + 40, JOB + 48  # how many workers there are, and how many threads may share a job
 FINISHED = 2 * LINE  # units that workers have finished
 SLEEPERS = 3 * LINE  # threads asleep or about to be
 PATIENCE = 4 * LINE  # how long a wait spins, in ns
@@ -78,7 +81,6 @@ MONOTONIC = 0 if WINDOWS else time.CLOCK_MONOTONIC
 _release = types.ExternalFunction("PyThread_release_lock", types.void(types.int64))
 _acquire = types.ExternalFunction("PyThread_acquire_lock", types.int32(types.int64, types.int32))
 _clock = types.ExternalFunction("tinygen_clock", types.int32(types.int64, types.int64))
-_allowed = types.ExternalFunction("get_num_threads", types.int32())
 _launch_one = types.ExternalFunction("tinygen_launch", types.void(*[types.int64] * 4))
 
 
@@ -157,7 +159,7 @@ def _wait(block, me, at, seen):
 
 
 def _launch(function, data, count, block):
-    threads = min(_allowed(), load(block + WORKERS) + 1, count)
+    threads = min(load(block + ALLOWED), load(block + WORKERS) + 1, count)
     if threads < 2 or count > NUMBER or not exchanged(block + BUSY, 0, 1):
         call(function, 0, count, data)
         return
@@ -262,11 +264,11 @@ class Pool:
         """Define what compiled loops are linked to: `tinygen_launch` and the block, `tinygen_pool`."""
         if self.linked:
             return
-        numba.get_num_threads()  # loads what keeps Numba's number of threads, which is ours too
         self.threads = numba.config.NUMBA_NUM_THREADS
         lines = OWN // LINE + self.threads
         raw = np.zeros((lines + 1) * LINE, np.uint8)
         self.block = raw[-raw.ctypes.data % LINE :][: lines * LINE].view(np.int64)
+        self.block[ALLOWED // 8] = self.threads
         for name in ("PyThread_acquire_lock", "PyThread_release_lock"):
             _define(name, getattr(ctypes.pythonapi, name))
         if sys.platform == "win32":
@@ -316,7 +318,9 @@ class Pool:
 
     def _forget(self) -> None:
         """In a forked child: the workers stayed behind, and the thread that launched perhaps too."""
+        allowed = self.block[ALLOWED // 8]
         self.block[:] = 0
+        self.block[ALLOWED // 8] = allowed
         self.workers.clear()
         self.started = False
 
@@ -328,3 +332,17 @@ def _define(name: str, function: Any) -> None:
 
 
 pool = Pool()
+
+
+def get_num_threads() -> int:
+    """How many threads share a launch, the launching one included."""
+    pool.link()
+    return int(pool.block[ALLOWED // 8])
+
+
+def set_num_threads(n: int) -> None:
+    """Let n threads share a launch, from 1 to the number there are.  ValueError for others."""
+    pool.link()
+    if not 1 <= n <= pool.threads:
+        raise ValueError(f"set_num_threads: {n} is not from 1 to {pool.threads}, the threads of this process.")
+    pool.block[ALLOWED // 8] = n

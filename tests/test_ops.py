@@ -81,16 +81,14 @@ def test_any_drawn_shape(case, data, seed):
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_same_bits_twice_and_on_one_thread(case):
-    import numba
-
     _, _, first = run(case, np.float32, 5)
     _, _, second = run(case, np.float32, 5)
-    threads = numba.get_num_threads()
+    threads = tg.get_num_threads()
     try:
-        numba.set_num_threads(1)
+        tg.set_num_threads(1)
         _, _, alone = run(case, np.float32, 5)
     finally:
-        numba.set_num_threads(threads)
+        tg.set_num_threads(threads)
     for a, b, c in zip(first, second, alone, strict=True):
         np.testing.assert_array_equal(a, b)
         np.testing.assert_array_equal(a, c)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 import pytest
 
@@ -78,13 +77,13 @@ def test_kernels_follow_the_specification(name, dtype):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_bits_do_not_depend_on_threads(name):
-    before = numba.get_num_threads()
+    before = tg.get_num_threads()
     many, _ = train(name, 3, np.float32, max_norm=1.0)
-    numba.set_num_threads(1)
+    tg.set_num_threads(1)
     try:
         one, _ = train(name, 3, np.float32, max_norm=1.0)
     finally:
-        numba.set_num_threads(before)
+        tg.set_num_threads(before)
     assert all(np.array_equal(p.numpy(), q.numpy()) for p, q in zip(many, one, strict=True))
 
 

@@ -15,6 +15,8 @@ import numba
 import numpy as np
 import pytest
 
+import tinygen as tg
+from tinygen.errors import ArgumentError
 from tinygen.kernels._atomic import add
 from tinygen.kernels._jobs import joined
 from tinygen.kernels._numba import inlined, jit, part
@@ -23,7 +25,7 @@ from tinygen.kernels._pool import FINISHED, pool
 from tinygen.kernels._prepared import parts, prepare, prepared
 from tinygen.kernels._units import units
 
-most = numba.get_num_threads()
+most = tg.get_num_threads()
 
 
 @units
@@ -81,7 +83,7 @@ def _tally(first, last, address):
 @pytest.fixture(autouse=True)
 def all_threads() -> Iterator[None]:
     yield
-    numba.set_num_threads(most)
+    tg.set_num_threads(most)
 
 
 def in_new_process(program: str) -> str:
@@ -93,7 +95,7 @@ def in_new_process(program: str) -> str:
 @pytest.mark.parametrize("threads", sorted({1, most // 2 or 1, most}))
 @pytest.mark.parametrize("work", [1, 300])
 def test_every_unit_once(threads: int, work: int) -> None:
-    numba.set_num_threads(threads)
+    tg.set_num_threads(threads)
     for count in (*range(40), 63, 64, 65, 1000, 4097):
         visits = np.zeros(count, np.int64)
         _visit(False, count, visits, work)
@@ -269,3 +271,16 @@ def test_what_only_compiled_code_calls_refuses_python(kind):
         with pytest.raises(TypeError, match=r"twice is for compiled code alone.*twice\.py_func"):
             twice(1.5)
         assert user(1.5) == twice.py_func(1.5) == 3.0
+
+
+def test_no_other_library_of_threads_is_loaded() -> None:
+    """PyTorch, loaded later, would run on an OpenMP library that Numba brought, and be slow."""
+    program = USE + "import sys; print([m for m in sys.modules if m.startswith('numba.np.ufunc.') and 'pool' in m])"
+    assert in_new_process(program) == "[]\n"
+
+
+@pytest.mark.parametrize("n", [0, -1, most + 1])
+def test_a_number_of_threads_that_cannot_be(n: int) -> None:
+    with pytest.raises(ArgumentError, match=f"set_num_threads: {n} is not from 1 to {most}"):
+        tg.set_num_threads(n)
+    assert tg.get_num_threads() == most

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import pytest
 
@@ -125,14 +124,14 @@ def test_dropout_is_off_and_training_goes_on_after():
 @pytest.mark.parametrize("name", ["binary", "colours"])
 def test_an_image_depends_on_its_place_alone(name):
     """Not on how many are drawn with it, nor on how threads share them."""
-    model, threads = pixelcnn(name), numba.get_num_threads()
+    model, threads = pixelcnn(name), tg.get_num_threads()
     many = model.sample(75, key=KEY).data
     np.testing.assert_array_equal(many[:9], model.sample(9, key=KEY).data)
-    numba.set_num_threads(1)
+    tg.set_num_threads(1)
     try:
         np.testing.assert_array_equal(many, model.sample(75, key=KEY).data)
     finally:
-        numba.set_num_threads(threads)
+        tg.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

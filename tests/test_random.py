@@ -6,7 +6,6 @@ with probability below 1e-6.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import pytest
 from scipy import stats
@@ -79,13 +78,13 @@ def test_a_longer_draw_begins_with_the_shorter():
 
 
 def test_bits_do_not_depend_on_threads():
-    before = numba.get_num_threads()
+    before = tg.get_num_threads()
     many = draws(100_000)
-    numba.set_num_threads(1)
+    tg.set_num_threads(1)
     try:
         one = draws(100_000)
     finally:
-        numba.set_num_threads(before)
+        tg.set_num_threads(before)
     assert all(np.array_equal(many[name], one[name]) for name in many)
 
 

@@ -29,6 +29,29 @@ def to_device(x: Tensor, device: str) -> Tensor:
     return x
 
 
+def get_num_threads() -> int:
+    """How many threads of the CPU share a launch: all there are (NUMBA_NUM_THREADS says how many), until fewer are set.
+
+    No result depends on it.
+    """
+    from .kernels._pool import get_num_threads
+
+    return get_num_threads()
+
+
+def set_num_threads(n: int) -> None:
+    """Let n threads of the CPU share each launch from now on, in the whole process.
+
+    Raises ArgumentError where n is not from 1 to the number that the process started with.
+    """
+    from .kernels._pool import set_num_threads
+
+    try:
+        set_num_threads(n)
+    except ValueError as error:
+        raise ArgumentError(str(error)) from None
+
+
 def cpu_facts() -> dict[str, str]:
     """Threads, vector width and the cache of compiled kernels, for people."""
     import numba
@@ -40,7 +63,7 @@ def cpu_facts() -> dict[str, str]:
     damaged = f", {kept.damaged} damaged (they are compiled anew when used)" if kept.damaged else ""
     others = f", {kept.others_size / 1e6:.0f} MB of other versions" if kept.others else ""
     return {
-        "threads": f"{numba.get_num_threads()} of {numba.config.NUMBA_NUM_THREADS}",
+        "threads": f"{get_num_threads()} of {numba.config.NUMBA_NUM_THREADS}",
         "vectors": f"{8 * BYTES} bits",
         "kernel cache": f"{cache_folder()} ({kept.entries} functions, {kept.size / 1e6:.1f} MB{damaged}{others})",
     }

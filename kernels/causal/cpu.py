@@ -17,10 +17,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads
 
 from .._math import sigmoid
 from .._numba import inlined, jit
+from .._pool import get_num_threads
 from .._simd import BYTES, ROWS, VECTORS, fill, get, plus, put, rank1, span, width, zeros
 from .._units import units
 from ..random.cpu import category

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads
 
+from .._pool import get_num_threads
 from .._prepared import effect
 from .._scratch import scratch
 from .._simd import get, plus, put, width

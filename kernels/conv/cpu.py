@@ -15,10 +15,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads
 
 from .._epilogue import After, after, finish, finish_rows, flat, foresee, no_steps
 from .._numba import CHUNK
+from .._pool import get_num_threads
 from .._prepared import effect, prepared, unprepared
 from .._scratch import scratch
 from .._simd import (

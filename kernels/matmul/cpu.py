@@ -13,10 +13,10 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads
 
 from .._epilogue import After, after, finish, flat, no_steps, without_bias
 from .._numba import part
+from .._pool import get_num_threads
 from .._prepared import prepared, unprepared
 from .._simd import BYTES, LINE, ROWS, VECTORS, fill, get, line, plus, prefetch, put, rank1, span, turn, width, zeros
 from .._then import Step
