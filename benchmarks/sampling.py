@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import tinygen as tg
 from tinygen import ops
 from tinygen.models import VAE, Model, RealNVP
 from tinygen.testing.twins.layers import data
@@ -82,10 +83,10 @@ def make(chosen: Sampling, side: str, settings: Settings) -> Made:
     """One side: shows the samples of one draw."""
     model: Any = CASES[chosen.case].build().eval()
     if side == OURS:
-        keys = map(KEY.fold_in, itertools.count())
+        keys, sample = map(KEY.fold_in, itertools.count()), tg.step(model.sample)
         return Made(
             lambda: {"samples": np.asarray(model.sample(chosen.n, key=KEY))},
-            {"sample": lambda: model.sample(chosen.n, key=next(keys))},
+            {"sample": lambda: sample(chosen.n, key=next(keys))},
         )
     import torch
 
