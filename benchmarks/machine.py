@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygen.kernels._numba import jit, pjit, prange
+from tinygen.kernels._numba import jit
 from tinygen.kernels._simd import ROWS, fill, put, rank1, run, span, width
+from tinygen.kernels._units import units
 
 from .suite import Work
 
@@ -104,10 +105,9 @@ def _tile(x, w, y, start, passes):
     put(acc, y, span(0, 0, ROWS - 1, nr), start, nr)  # apart: of rows that overlap, LLVM leaves out what is hidden
 
 
-@pjit
-def _tiles(x, w, y, passes):
-    for thread in prange(y.size // SPACE):
-        _tile(x, w, y, thread * SPACE, passes)
+@units
+def _tiles(thread, x, w, y, passes):
+    _tile(x, w, y, thread * SPACE, passes)
 
 
 class Loop(NamedTuple):
@@ -125,7 +125,7 @@ def fma_loop(threads: int) -> Loop:
     """Float32 multiply-adds in registers, `threads` tiles at once."""
     x, w = np.full(ROWS, 1e-3, np.float32), np.ones(2 * SPACE, np.float32)
     y, passes = np.empty(threads * SPACE, np.float32), 20_000
-    return Loop(lambda: _tiles(x, w, y, passes), 2.0 * ROWS * w.size * passes * threads)
+    return Loop(lambda: _tiles(False, threads, x, w, y, passes), 2.0 * ROWS * w.size * passes * threads)
 
 
 # -- memory ------------------------------------------------------------------------------------------------------------
@@ -164,34 +164,30 @@ def _summed(a, b, c, turns):
             c[i] = a[i] + np.float32(3) * b[i]
 
 
-@pjit
-def _read(a, out, turns):
+@units
+def _read(thread, a, out, turns):
     part = a.size // out.size
-    for thread in prange(out.size):
-        out[thread] = _sum(a[thread * part : (thread + 1) * part], turns)
+    out[thread] = _sum(a[thread * part : (thread + 1) * part], turns)
 
 
-@pjit
-def _write(a, threads, turns):
+@units
+def _write(thread, a, threads, turns):
     part = a.size // threads
-    for thread in prange(threads):
-        _fill(a[thread * part : (thread + 1) * part], turns)
+    _fill(a[thread * part : (thread + 1) * part], turns)
 
 
-@pjit
-def _copy(a, b, threads, turns):
+@units
+def _copy(thread, a, b, threads, turns):
     part = a.size // threads
-    for thread in prange(threads):
-        own = slice(thread * part, (thread + 1) * part)
-        _copied(a[own], b[own], turns)
+    own = slice(thread * part, (thread + 1) * part)
+    _copied(a[own], b[own], turns)
 
 
-@pjit
-def _triad(a, b, c, threads, turns):
+@units
+def _triad(thread, a, b, c, threads, turns):
     part = a.size // threads
-    for thread in prange(threads):
-        own = slice(thread * part, (thread + 1) * part)
-        _summed(a[own], b[own], c[own], turns)
+    own = slice(thread * part, (thread + 1) * part)
+    _summed(a[own], b[own], c[own], turns)
 
 
 STREAMS = {"read": 1, "write": 1, "copy": 2, "triad": 3}  # arrays that each loop passes over
@@ -205,10 +201,10 @@ def memory_loop(size: int, threads: int, kind: str) -> Loop:
     turns = max(1, (64 << 20) // size)
     sums = np.empty(threads, np.int64)
     loops: dict[str, Callable[..., None]] = {
-        "read": lambda a: _read(a.view(np.int64), sums, turns),
-        "write": lambda a: _write(a, threads, turns),
-        "copy": lambda a, b: _copy(a, b, threads, turns),
-        "triad": lambda a, b, c: _triad(a, b, c, threads, turns),
+        "read": lambda a: _read(False, threads, a.view(np.int64), sums, turns),
+        "write": lambda a: _write(False, threads, a, threads, turns),
+        "copy": lambda a, b: _copy(False, threads, a, b, threads, turns),
+        "triad": lambda a, b, c: _triad(False, threads, a, b, c, threads, turns),
     }
     count = STREAMS[kind]
     entries = size // (4 * count * threads) // 16 * 16 * threads

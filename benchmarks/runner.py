@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from tinygen.data.atomic import replacing
@@ -61,11 +62,16 @@ def worker(name: str, settings: Settings) -> Row:
 
 
 def with_limit(row: Row, machine: Results) -> Row:
-    """The row with `limit_ms` and `share_of_limit`, where its work is counted and it has none of its own."""
+    """The row with `limit_ms` and `share_of_limit`, where its work is counted and it has none of its own.
+
+    The rate of arithmetic is the one measured before and after the row, where it was.
+    """
     if "work" in row and "ours_ms" in row and "limit_ms" not in row:
         from .machine import limit_ms
 
-        row["limit_ms"] = limit_ms(machine, Work(**row["work"]))
+        rate = fmean(row.get("fma_gflops", [machine["fma_gflops"]["all"]]))
+        then = {**machine, "fma_gflops": {**machine["fma_gflops"], "all": rate}}
+        row["limit_ms"] = limit_ms(then, Work(**row["work"]))
         row["share_of_limit"] = row["limit_ms"] / row["ours_ms"]
     return row
 

@@ -11,6 +11,7 @@
     {"show": FILE}                  writes what is shown (.npz), says {"parts": [...], "compile_s": s, "share": f}
     {"warm_up": PART}               says {"seconds": s}
     {"turn": PART, "count": n}      says {"ms": [...]}
+    {"rate": THREADS}               says {"gflops": g}, what the machine grants now
     {"facts": true}                 says further entries of the row
 """
 
@@ -111,8 +112,10 @@ def compare(comparison: Comparison, settings: Settings, **facts: Any) -> Compare
             "parity": f"{comparison.compared}: {comparison.rule.__name__.replace('_', ' ')} "
             f"{max(apart, default=0.0):.1g}, allowed {comparison.tolerance:.2g}",
         }  # fmt: skip
-        rows = {part: timed(sides, part, settings) | facts for part in sides[OURS].parts}
-        more = sides[OURS].order(facts=True)
+        mine = sides[OURS]
+        before = mine.order(rate=settings.threads)["gflops"]
+        rows = {part: timed(sides, part, settings) | facts for part in mine.parts}
+        more = {"fma_gflops": [before, mine.order(rate=settings.threads)["gflops"]], **mine.order(facts=True)}
         rows = {part: row | more for part, row in rows.items()}
     return Compared(rows, shown[OURS])
 
@@ -248,6 +251,10 @@ def _carry_out(order: dict[str, Any], made: Made) -> dict[str, Any]:
         return {"parts": list(made.parts), "compile_s": seconds, "share": made.share}
     if "warm_up" in order:
         return {"seconds": Here(made.parts[order["warm_up"]]).warm_up()}
+    if "rate" in order:
+        from .machine import fma_loop  # loads Numba, which has to wait for the number of threads
+
+        return {"gflops": fma_loop(order["rate"]).rate()}
     if "facts" in order:
         return made.facts()
     return {"ms": Here(made.parts[order["turn"]]).turn(order["count"])}

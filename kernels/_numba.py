@@ -12,11 +12,11 @@ from types import FunctionType
 from typing import Any
 
 import numba
-from numba import prange, types
+from numba import types
 
 from ._cache import KernelCache, cache_folder
 
-__all__ = ["CHUNK", "cache_folder", "inlined", "jit", "part", "pjit", "prange", "specialised"]
+__all__ = ["CHUNK", "cache_folder", "inlined", "jit", "part", "specialised"]
 
 CHUNK = 1 << 14  # elements per unit of parallel work: long enough to hide a parallel call (0.5 us), short enough for L2
 
@@ -57,11 +57,6 @@ def _internal(function: Callable[..., Any], **options: Any) -> Any:
     dispatcher.add_overload = lambda made: dispatcher.overloads.__setitem__(tuple(made.signature.args), made)
     dispatcher._compile_for_args = refuse
     return dispatcher
-
-
-def pjit(function: Callable[..., Any]) -> Any:
-    """Compile a function with `prange` loops, a second or more; each iteration owns what it writes."""
-    return _compile(function, parallel=True)
 
 
 def specialised(loop: Callable[..., Any], name: str, **bound: Any) -> Callable[..., Any]:

@@ -110,6 +110,8 @@ def test_limits_come_from_arithmetic_or_traffic():
     assert made["limit_ms"] == pytest.approx(40.0)  # 1 GB at the best of the loops in memory
     made = runner.with_limit(row("x", 2, 2, 2, work={"flops": 0.0, "bytes": 1e6}), MACHINE)
     assert made["limit_ms"] == pytest.approx(0.01)  # 1 MB fits into the cache
+    slow = {"work": {"flops": 1e9, "bytes": 1e6}, "fma_gflops": [60.0, 40.0]}
+    assert runner.with_limit(row("x", 2, 2, 2, **slow), MACHINE)["limit_ms"] == pytest.approx(20.0)  # others were busy
 
 
 # -- the registry ------------------------------------------------------------------------------------------------------
