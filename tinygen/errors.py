@@ -53,10 +53,11 @@ class ConfigError(TinygenError, ValueError):
 
 
 class MissingExtra(TinygenError, ImportError):
-    """An optional library is absent."""
+    """An optional library is absent; `extra` is None where none of ours brings it."""
 
-    def __init__(self, library: str, extra: str, purpose: str):
-        super().__init__(f"{purpose} needs {library}. Install it with: pip install 'tinygen[{extra}]'")
+    def __init__(self, library: str, extra: str | None, purpose: str):
+        package = f"'tinygen[{extra}]'" if extra else library
+        super().__init__(f"{purpose} needs {library}. Install it with: pip install {package}")
 
 
 def shown(*named: tuple[str, Any]) -> str:

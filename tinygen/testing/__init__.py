@@ -1,7 +1,13 @@
-"""Testing gradients and models: `gradcheck`, `laws`, and the registry of cases."""
+"""Testing gradients and models: `gradcheck`, its adapters, `laws`, and the registry of cases."""
 
 from . import laws
-from .gradcheck import GradientError, gradcheck
+from .adapters import from_autograd, from_jax, from_torch, to_torch
+from .functions import from_numpy
+from .gradcheck import gradcheck
 from .registry import Case, Draw, case, cases, error
+from .report import GradientError, Report
 
-__all__ = ["Case", "Draw", "GradientError", "case", "cases", "error", "gradcheck", "laws"]
+__all__ = [
+    "Case", "Draw", "GradientError", "Report", "case", "cases", "error", "from_autograd", "from_jax", "from_numpy",
+    "from_torch", "gradcheck", "laws", "to_torch",
+]  # fmt: skip
