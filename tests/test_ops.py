@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import tinygen as tg
 from tinygen import kernels
 from tinygen.primitive import registry as primitives
-from tinygen.testing import gradcheck
+from tinygen.testing import gradcheck, laws
 from tinygen.testing.cases import cases
 
 CASES = [pytest.param(c, id=name) for name, c in sorted(cases.items())]
@@ -30,24 +30,10 @@ def outputs(case, inputs, params):
     return [t.data for t in (y if isinstance(y, tuple | list) else (y,))]
 
 
-def assert_close(case, dtype, got, expected):
-    """Equal up to rounding, relative to the largest finite entry: sums cancel."""
-    rtol, atol = (2e-5, 2e-6) if dtype == np.float32 else (1e-11, 1e-12)
-    for a, b in zip(got, expected, strict=True):
-        assert a.shape == b.shape
-        assert a.dtype == b.dtype
-        scale = max(1.0, np.abs(b[np.isfinite(b)]).max(initial=0.0)) * case.tolerance
-        np.testing.assert_allclose(a, b, rtol=rtol * case.tolerance, atol=atol * scale)
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
 @pytest.mark.parametrize("case", CASES)
 def test_value_equals_the_reference(case, dtype):
-    for seed in SEEDS:
-        inputs, _, got = run(case, dtype, seed)
-        assert_close(case, dtype, got, run(case, dtype, seed, "reference")[2])
-        for a, fresh in zip(inputs, case.draw(seed, dtype)[0], strict=True):
-            np.testing.assert_array_equal(a, fresh, err_msg="an input was changed")
+    laws.implementations_agree(case, "cpu", "reference", dtype=dtype, seeds=SEEDS)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -65,6 +51,12 @@ def test_gradients_to_the_claimed_order(case):
         gradcheck(case.op, *inputs, order=case.orders, seed=seed, rtol=1e-6 * case.tolerance, **params)
 
 
+@pytest.mark.parametrize("case", DIFFERENTIABLE)
+def test_gradients_in_single_precision_are_linear_in_the_cotangent(case):
+    inputs, params = case.draw(0, np.float32)
+    laws.vjp_is_linear(case.op, *inputs, tolerance=1e-4 * case.tolerance, **params)
+
+
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("case", CASES)
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))
@@ -74,7 +66,8 @@ def test_any_drawn_shape(case, data, seed):
     replay = iter(drawn)  # the second draw follows the first
     inputs, params, got = run(case, np.float64, seed, integer=integer)
     expected = run(case, np.float64, seed, "reference", integer=lambda low, high: next(replay))[2]
-    assert_close(case, np.float64, got, expected)
+    for a, b in zip(got, expected, strict=True):
+        laws.close(a, b, factor=case.tolerance)
     if case.orders:
         gradcheck(case.op, *inputs, order=1, seed=seed, rtol=1e-5 * case.tolerance, **params)
 

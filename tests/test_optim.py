@@ -12,6 +12,7 @@ from tinygen import optim
 from tinygen.errors import ArgumentError, CheckpointError, DTypeError, InPlaceError, ShapeError
 from tinygen.kernels import backend
 from tinygen.optim import schedules
+from tinygen.testing import laws
 
 SHAPES = [(3, 4), (4,), (), (200, 100), (2, 1, 3)]  # the first chunk meets four, the second one, the last two
 
@@ -112,38 +113,36 @@ def one_parameter(value=1.0):
     return tg.Tensor(np.array([value])).requires_grad_()
 
 
-def test_closed_forms_of_a_constant_gradient():
-    g = [np.array([2.0])]
-    # after n updates with gradient g: SGD moved n * lr * g; momentum b weighs the k-th by (1 - b**(n - k)) / (1 - b)
-    p = one_parameter()
-    opt = optim.SGD([p], lr=0.1)
-    for _ in range(5):
-        opt.update(g)
-    assert p.item() == pytest.approx(1 - 5 * 0.1 * 2)
-    p = one_parameter()
-    opt = optim.SGD([p], lr=0.1, momentum=0.5)
-    for _ in range(5):
-        opt.update(g)
-    assert p.item() == pytest.approx(1 - 0.1 * 2 * sum((1 - 0.5**k) / 0.5 for k in range(1, 6)))
-    # Adam without eps moves by exactly lr whatever the size of a constant gradient
-    for make in (optim.Adam, optim.Adamax):
-        p = one_parameter()
-        opt = make([p], lr=0.1, eps=0.0)
-        for _ in range(7):
-            opt.update(g)
-        assert p.item() == pytest.approx(1 - 0.7)
-    # RMSprop's first move: lr * g / (sqrt((1 - alpha) g**2) + eps), eps outside the root
-    p = one_parameter()
-    optim.RMSprop([p], lr=0.1, alpha=0.9, eps=1.0).update(g)
-    assert p.item() == pytest.approx(1 - 0.1 * 2 / (math.sqrt(0.1 * 4) + 1))
+PATHS = {  # make, where the parameter is after n updates with gradient 2 from 1
+    "sgd": (lambda ps: optim.SGD(ps, lr=0.1), lambda n: 1 - n * 0.1 * 2),
+    # momentum b weighs the k-th of n gradients by (1 - b**(n - k + 1)) / (1 - b)
+    "momentum": (
+        lambda ps: optim.SGD(ps, lr=0.1, momentum=0.5),
+        lambda n: 1 - 0.1 * 2 * sum((1 - 0.5**k) / 0.5 for k in range(1, n + 1)),
+    ),
+    # without eps they move by exactly lr, whatever the size of a constant gradient
+    "adam": (lambda ps: optim.Adam(ps, lr=0.1, eps=0.0), lambda n: 1 - 0.1 * n),
+    "adamax": (lambda ps: optim.Adamax(ps, lr=0.1, eps=0.0), lambda n: 1 - 0.1 * n),
+    # lr * g / (sqrt((1 - alpha**n) g**2) + eps), eps outside the root
+    "rmsprop": (
+        lambda ps: optim.RMSprop(ps, lr=0.1, alpha=0.9, eps=1.0),
+        lambda n: 1 - sum(0.1 * 2 / (math.sqrt((1 - 0.9**k) * 4) + 1) for k in range(1, n + 1)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_closed_forms_of_a_constant_gradient(name):
+    laws.optimizer_path(*PATHS[name], updates=7)
+
+
+def test_closed_forms_of_one_step():
     # Adadelta's first move: sqrt(eps) / sqrt((1 - rho) g**2 + eps) * g
-    p = one_parameter()
-    optim.Adadelta([p], rho=0.9, eps=1e-2).update(g)
-    assert p.item() == pytest.approx(1 - 0.1 / math.sqrt(0.1 * 4 + 0.01) * 2)
+    first = 1 - 0.1 / math.sqrt(0.1 * 4 + 0.01) * 2
+    laws.optimizer_path(lambda ps: optim.Adadelta(ps, rho=0.9, eps=1e-2), lambda n: first, updates=1)
     # decoupled decay shrinks by 1 - lr * weight_decay, whatever the gradient's history
-    p = one_parameter()
-    optim.AdamW([p], lr=0.1, weight_decay=0.5).update([np.array([0.0])])
-    assert p.item() == pytest.approx(1 - 0.1 * 0.5)
+    decay = lambda ps: optim.AdamW(ps, lr=0.1, weight_decay=0.5)
+    laws.optimizer_path(decay, lambda n: (1 - 0.1 * 0.5) ** n, gradient=0.0)
 
 
 def test_adam_finds_the_minimum_through_backward_and_step():
