@@ -68,5 +68,9 @@ setup(
         "bench": bench,
         "all": sorted({*test, *dev, *bench}),
     },
-    entry_points={"console_scripts": ["tinygen = tinygen.cli:main"]},
+    entry_points={
+        "console_scripts": ["tinygen = tinygen.cli:main"],
+        # under the module's own name: loading it by that name as well does no harm
+        "pytest11": ["tinygen.testing.plugin = tinygen.testing.plugin"],
+    },
 )

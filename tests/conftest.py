@@ -6,14 +6,16 @@ import importlib.util
 import os
 
 import pytest
-from hypothesis import settings
 
-# No deadlines: the first call of a kernel compiles it.  Only "exhaustive" draws anew on every run; the others always
-# run the same examples, so that a red suite is red for everyone.
-settings.register_profile("default", deadline=None, max_examples=20, derandomize=True)
-settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True, print_blob=True)
-settings.register_profile("exhaustive", deadline=None, max_examples=500, print_blob=True)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+pytest_plugins = ["tinygen.testing.plugin", "pytester"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Only "exhaustive" draws anew on every run; the others always run the same examples: red is red for everyone.
+    if config.getoption("--tinygen-profile") is None:
+        from tinygen.testing import plugin  # not before pytest has loaded it
+
+        plugin.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
 def _no_torch() -> str | None:

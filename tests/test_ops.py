@@ -15,7 +15,12 @@ from tinygen.testing.cases import cases
 
 CASES = [pytest.param(c, id=name) for name, c in sorted(cases.items())]
 DIFFERENTIABLE = [pytest.param(c, id=name) for name, c in sorted(cases.items()) if c.orders]
-SEEDS = range(3)
+
+
+@pytest.fixture(scope="session")
+def seeds(tinygen_seed):
+    """Which draws of each case are looked at: others under --tinygen-seed."""
+    return range(tinygen_seed, tinygen_seed + 3)
 
 
 def run(case, dtype, seed):
@@ -30,28 +35,28 @@ def outputs(case, inputs, params):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
 @pytest.mark.parametrize("case", CASES)
-def test_value_equals_the_reference(case, dtype):
-    laws.implementations_agree(case, "cpu", "reference", dtype=dtype, seeds=SEEDS)
+def test_value_equals_the_reference(case, dtype, seeds):
+    laws.implementations_agree(case, "cpu", "reference", dtype=dtype, seeds=seeds)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_strided_inputs_give_the_same_bits(case):
-    inputs, params = case.draw(0)
+def test_strided_inputs_give_the_same_bits(case, tinygen_seed):
+    inputs, params = case.draw(tinygen_seed)
     spread = [np.repeat(a[..., None], 2, axis=-1)[..., 0] if a.ndim else a for a in inputs]
     for a, b in zip(outputs(case, inputs, params), outputs(case, spread, params), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("case", DIFFERENTIABLE)
-def test_gradients_to_the_claimed_order(case):
-    for seed in SEEDS[: 2 if case.orders > 1 else 3]:
+def test_gradients_to_the_claimed_order(case, seeds):
+    for seed in seeds[: 2 if case.orders > 1 else 3]:
         inputs, params = case.draw(seed)
         gradcheck(case.op, *inputs, order=case.orders, seed=seed, rtol=1e-6 * case.tolerance, **params)
 
 
 @pytest.mark.parametrize("case", DIFFERENTIABLE)
-def test_gradients_in_single_precision_are_linear_in_the_cotangent(case):
-    inputs, params = case.draw(0, np.float32)
+def test_gradients_in_single_precision_are_linear_in_the_cotangent(case, tinygen_seed):
+    inputs, params = case.draw(tinygen_seed, np.float32)
     laws.vjp_is_linear(case.op, *inputs, tolerance=1e-4 * case.tolerance, **params)
 
 
@@ -100,9 +105,9 @@ def test_bad_input_is_refused_before_any_work(case, refusal):
 
 @pytest.mark.parity
 @pytest.mark.parametrize("case", [pytest.param(c, id=n) for n, c in sorted(cases.items()) if c.torch])
-def test_agrees_with_pytorch(case):
+def test_agrees_with_pytorch(case, seeds):
     torch = pytest.importorskip("torch", reason="PyTorch is absent: pip install 'tinygen[bench]'")
-    for seed in SEEDS:
+    for seed in seeds:
         inputs, params = case.draw(seed)
         ours = [tg.tensor(a, requires_grad=case.orders > 0 and a.dtype.kind == "f") for a in inputs]
         theirs = [torch.tensor(a, requires_grad=case.orders > 0 and a.dtype.kind == "f") for a in inputs]

@@ -87,7 +87,7 @@ class Life(RuleBasedStateMachine):
 
     def note_save(self) -> None:
         step = self.trainer.progress.step
-        self.saved = [s for s in self.saved if s != step][-1:] + [step]
+        self.saved = [*[s for s in self.saved if s != step][-1:], step]
 
     def reopen(self) -> None:
         self.trainer = Trainer(Run.open(self.folder), resume=True)

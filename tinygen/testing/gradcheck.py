@@ -13,6 +13,7 @@ from .differences import Line, joined, slope
 from .functions import Function, Maybe, as_function
 from .habits import habits
 from .report import Comparison, GradientError, Report, causes, common_factor, entries, missing_sum
+from .seeding import chosen
 
 ATTEMPTS = 6  # points tried before a kink everywhere is called a failure
 LARGEST = 2000  # entries of an input that a failure is explained for one by one
@@ -24,7 +25,7 @@ def gradcheck(
     order: int = 1,
     mode: str = "directions",
     draws: int = 1,
-    seed: int = 0,
+    seed: int | None = None,
     rtol: float = 1e-6,
     atol: float = 1e-8,
     **params: Any,
@@ -62,7 +63,7 @@ def gradcheck(
     for i, a in enumerate(arrays):
         if a.dtype.kind == "f" and a.dtype != np.float64:
             raise DTypeError(f"gradcheck: input {i} is {a.dtype}; differences need float64. Pass x.astype('float64').")
-    check = _Check(as_function(f, params), mode, draws, seed, rtol, atol)
+    check = _Check(as_function(f, params), mode, draws, chosen(seed), rtol, atol)
     check.run(check.function, arrays, [f"input {i} {shape_text(a.shape)}" for i, a in enumerate(arrays)], 1, order)
     return check.report
 

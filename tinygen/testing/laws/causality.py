@@ -8,17 +8,18 @@ import numpy as np
 
 from ...modes import no_grad
 from ...tensor import Tensor
+from ..seeding import chosen
 from .broken import LawBroken
 
 
-def causal(logits: Any, x: Any, *, seed: int = 0, pixels: int = 6) -> None:
+def causal(logits: Any, x: Any, *, seed: int | None = None, pixels: int = 6) -> None:
     """logits(x), x (N, H, W, C) -> (N, H, W, C, ...), at an entry ignores that entry and all later ones, bit for bit.
 
     The order is raster order, colour by colour.  Later entries are replaced by other values and by NaN.
     """
     x = x.data if isinstance(x, Tensor) else np.asarray(x)
     _, height, width, colors = x.shape
-    generator = np.random.Generator(np.random.Philox(seed))
+    generator = np.random.Generator(np.random.Philox(chosen(seed)))
     with no_grad():
         before = logits(Tensor(x)).data
         flat = before.reshape(len(x), height * width * colors, -1)

@@ -11,11 +11,13 @@ from ...errors import shape_text
 from ...modes import no_grad
 from ...tensor import Tensor
 from ..functions import as_function
+from ..seeding import chosen
 from .broken import LawBroken, compare, float64
 
 
-def linear(f: Callable[[Tensor], Tensor], x: Any, *, seed: int = 0, tolerance: float = 1e-10) -> None:
+def linear(f: Callable[[Tensor], Tensor], x: Any, *, seed: int | None = None, tolerance: float = 1e-10) -> None:
     """f(a x + b y) = a f(x) + b f(y) for normals x, y of the shape of x, and random a, b."""
+    seed = chosen(seed)
     rng = np.random.Generator(np.random.Philox(seed))
     one, two = rng.standard_normal((2, *float64(x).shape))
     a, b = rng.standard_normal(2)
@@ -28,7 +30,7 @@ def adjoint(
     transpose: Callable[[Tensor], Tensor],
     x: Any,
     *,
-    seed: int = 0,
+    seed: int | None = None,
     draws: int = 3,
     tolerance: float = 1e-10,
 ) -> None:
@@ -37,6 +39,7 @@ def adjoint(
     x gives the shape of the inputs.  A single wrong entry of n in the matrix shows in each draw with an error of its
     size over sqrt(n).  Convolution against transposed convolution, gather against scatter, sum against broadcast.
     """
+    seed = chosen(seed)
     rng = np.random.Generator(np.random.Philox(seed))
     for _ in range(draws):
         x = rng.standard_normal(float64(x).shape)
@@ -54,7 +57,7 @@ def adjoint(
             raise LawBroken(f"adjoint: <Ax, y> is {left:.10g}, <x, A'y> is {right:.10g} (seed {seed}).")
 
 
-def vjp_is_linear(f: Any, *inputs: Any, seed: int = 0, tolerance: float = 1e-10, **params: Any) -> None:
+def vjp_is_linear(f: Any, *inputs: Any, seed: int | None = None, tolerance: float = 1e-10, **params: Any) -> None:
     """The gradient for the cotangent a v + b w is a times that for v plus b times that for w.
 
     f: whatever gradcheck takes.  No differences are needed, so kinks are no obstacle, nor is float32 (with a tolerance
@@ -62,6 +65,7 @@ def vjp_is_linear(f: Any, *inputs: Any, seed: int = 0, tolerance: float = 1e-10,
     """
     function = as_function(f, params)
     arrays = [np.array(x.data if isinstance(x, Tensor) else x) for x in inputs]
+    seed = chosen(seed)
     rng = np.random.Generator(np.random.Philox(seed))
     ys = function.value(arrays)
     if not ys:
