@@ -96,9 +96,8 @@ def entries(exact: np.ndarray, numeric: np.ndarray) -> str:
     where = ""
     if 0 < wrong.sum() < wrong.size:
         for axis in range(wrong.ndim):
-            found = np.unique(np.nonzero(wrong)[axis])
-            if len(found) == 1 and wrong.shape[axis] > 1:
-                where += f", all at index {found[0]} of axis {axis}"
+            if (index := _only(wrong, axis)) is not None:
+                where += f", all at index {index} of axis {axis}"
     return (
         f"{wrong.sum()} of {wrong.size} differ{where}; the worst at {at}: "
         f"the rule {exact[worst]:.6g}, differences {numeric[worst]:.6g}"
@@ -139,7 +138,8 @@ def causes(exact: np.ndarray, numeric: np.ndarray, spread: Callable[[], np.ndarr
         return ["the entries that differ are zero: a mask or a border leaves out too much"]
     if not numeric[wrong].any():
         return ["the entries that differ should be zero: a mask or a border lets too much through"]
-    return []
+    borders = [f"axis {axis}" for axis in range(wrong.ndim) if _only(wrong, axis) in (0, wrong.shape[axis] - 1)]
+    return [f"what happens at the border of {' and '.join(borders)}"] if borders else []
 
 
 def common_factor(exact: np.ndarray, numeric: np.ndarray) -> list[str]:
@@ -163,6 +163,12 @@ def missing_sum(shape: tuple[int, ...], found: tuple[int, ...]) -> str:
 
 def _wrong(exact: np.ndarray, numeric: np.ndarray) -> np.ndarray:
     return np.abs(exact - numeric) > 1e-5 * max(np.abs(exact).max(initial=0), np.abs(numeric).max(initial=0))
+
+
+def _only(wrong: np.ndarray, axis: int) -> int | None:
+    """The one index along an axis at which entries are wrong, if the axis has others."""
+    found = np.unique(np.nonzero(wrong)[axis])
+    return int(found[0]) if len(found) == 1 and wrong.shape[axis] > 1 else None
 
 
 def _broadcast_axes(wide: tuple[int, ...], narrow: tuple[int, ...]) -> tuple[int, ...]:
