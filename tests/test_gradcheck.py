@@ -210,7 +210,7 @@ def raw(a):
 
 
 def test_memory_layouts():
-    assert "strided inputs" in problem((lambda x: raw(x) * 2, lambda g, x: g * 2), np.arange(1.0, 5))
+    assert "another memory layout (strided)" in problem((lambda x: raw(x) * 2, lambda g, x: g * 2), np.arange(1.0, 5))
     said = problem(
         (lambda x: x * 2, lambda g, x: raw(g) * 2 if 0 in g.strides and g.size > 1 else g * 2), np.arange(1.0, 5)
     )

@@ -131,3 +131,5 @@ def test_without_hypothesis_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "hypothesis", None)
     with pytest.raises(pytest.UsageError, match=r"'tinygen\[test\]'"):
         plugin.load_profile("ci")
+    with pytest.raises(pytest.UsageError, match=r"no profile 'slow'\. There are fast, ci, exhaustive"):
+        plugin.load_profile("slow")

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from ..errors import shape_text
 from .functions import Function, Maybe
+from .layouts import LAYOUTS, repeated
 
-LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "strided": lambda a: np.repeat(a[..., None], 2, axis=-1)[..., 0],
-    "Fortran-ordered": lambda a: np.array(a, order="F"),
-    "reversed": lambda a: np.ascontiguousarray(a[::-1])[::-1] if a.ndim else a,
-}
 ROUNDING = 1e-10  # relative: another layout may sum in another order
 
 
@@ -30,7 +26,7 @@ def habits(f: Function, arrays: list[np.ndarray], vs: Sequence[np.ndarray]) -> s
         if isinstance(found, str):
             return found
         if not all(map(_close, first, found)):
-            return f"{layout} inputs and cotangents give another result than contiguous ones."
+            return f"inputs and cotangents in another memory layout ({layout}) give another result."
     return _repeated_inputs(f, arrays, vs) or _repeated_cotangents(f, arrays, vs) or _absent(f, arrays, vs)
 
 
@@ -48,7 +44,7 @@ def _run(f: Function, arrays: Sequence[np.ndarray], vs: Sequence[np.ndarray]) ->
 
 def _repeated_inputs(f: Function, arrays: list[np.ndarray], vs: Sequence[np.ndarray]) -> str | None:
     """Inputs whose rows are one row repeated by a stride of zero, as `broadcast_to` and `expand` make them."""
-    views = [_rows_alike(a) if a.ndim and a.dtype.kind == "f" and len(a) else a for a in arrays]
+    views = [repeated(a) if a.dtype.kind == "f" else a for a in arrays]
     try:
         copies = _run(f, [np.array(a) for a in views], vs)
     except Exception:  # equal rows are outside the domain of f: a singular matrix, say
@@ -57,11 +53,6 @@ def _repeated_inputs(f: Function, arrays: list[np.ndarray], vs: Sequence[np.ndar
     if isinstance(copies, str) or isinstance(found, str) or not all(map(_close, found, copies)):
         return "inputs with a zero stride give another result than their copies."
     return None
-
-
-def _rows_alike(a: np.ndarray) -> np.ndarray:
-    row = np.array(a[0])
-    return np.lib.stride_tricks.as_strided(row, a.shape, (0, *row.strides))
 
 
 def _repeated_cotangents(f: Function, arrays: list[np.ndarray], vs: Sequence[np.ndarray]) -> str | None:

@@ -36,7 +36,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def load_profile(name: str) -> None:
-    """Make one of PROFILES hypothesis's own, under the name tinygen-NAME.  Raises UsageError without hypothesis."""
+    """Make one of PROFILES hypothesis's own, as tinygen-NAME.  UsageError for other names, and without hypothesis."""
+    if name not in PROFILES:
+        raise pytest.UsageError(f"tinygen has no profile {name!r}. There are {', '.join(PROFILES)}.")
     try:
         from hypothesis import settings
     except ModuleNotFoundError:

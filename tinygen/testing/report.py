@@ -113,6 +113,8 @@ def causes(exact: np.ndarray, numeric: np.ndarray, spread: Callable[[], np.ndarr
     front), or None where it does not broadcast.
     """
     close = lambda a, b: a.shape == b.shape and not _wrong(a, b).any()
+    if close(exact, numeric):
+        return ["entry by entry the gradient is right: a kink or a jump lies close to this point"]
     if found := common_factor(exact, numeric):
         return found
     wide = spread()

@@ -17,12 +17,12 @@ try:
 except ModuleNotFoundError:
     raise MissingExtra("hypothesis", "test", "tinygen.testing.strategies") from None
 
-from .arrays import LAYOUTS, Filled, arrays, broadcastable, dtypes, layouts, samples, seeds, shapes
+from .arrays import Filled, arrays, broadcastable, dtypes, layouts, samples, seeds, shapes
 from .convolutions import Convolution, Refused, causal_convolutions, convolutions, refused_convolutions
 from .flows import Coupling, CouplingMask, Flow, Scaling, Shuffle, coupling_masks, flows
 
 __all__ = [
-    "LAYOUTS", "Convolution", "Coupling", "CouplingMask", "Filled", "Flow", "Refused", "Scaling", "Shuffle", "arrays",
+    "Convolution", "Coupling", "CouplingMask", "Filled", "Flow", "Refused", "Scaling", "Shuffle", "arrays",
     "broadcastable", "causal_convolutions", "convolutions", "coupling_masks", "dtypes", "flows", "layouts",
     "refused_convolutions", "samples", "seeds", "shapes",
 ]  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,18 +9,10 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from ..layouts import LAYOUTS, repeated
 from ..registry import Case
 
-LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "contiguous": np.array,
-    "Fortran": lambda a: np.array(a, order="F"),
-    "strided": lambda a: np.repeat(a[..., None], 2, axis=-1)[..., 0],
-    "reversed": lambda a: np.ascontiguousarray(a[::-1])[::-1] if a.ndim else np.array(a),
-    "offset": lambda a: np.concatenate([np.zeros(1, a.dtype), a.ravel()])[1:].reshape(a.shape),
-    "repeated": lambda a: (
-        np.broadcast_to(a[:1], a.shape) if a.ndim and len(a) else np.array(a)
-    ),  # rows by a zero stride
-}
+_LAYOUTS = {**LAYOUTS, "repeated": repeated}
 
 
 @dataclass(frozen=True)
@@ -37,7 +28,7 @@ class Filled:
     def array(self) -> np.ndarray:
         """A fresh array."""
         entries = np.random.Generator(np.random.Philox(self.seed)).standard_normal(self.shape)
-        return LAYOUTS[self.layout](np.asarray(entries).astype(self.dtype))
+        return _LAYOUTS[self.layout](np.asarray(entries).astype(self.dtype))
 
 
 def seeds() -> st.SearchStrategy[int]:
@@ -51,8 +42,8 @@ def dtypes() -> st.SearchStrategy[str]:
 
 
 def layouts() -> st.SearchStrategy[str]:
-    """Names of LAYOUTS, "contiguous" first."""
-    return st.sampled_from(list(LAYOUTS))
+    """Names of memory layouts, "contiguous" first; "repeated" has its first row in every row, by a stride of zero."""
+    return st.sampled_from(list(_LAYOUTS))
 
 
 def shapes(min_dims: int = 0, max_dims: int = 3, max_side: int = 4) -> st.SearchStrategy[tuple[int, ...]]:
