@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..autograd import backprop, leaf
+from ..autograd import backprop, grad, leaf
 from ..errors import ArgumentError
 from ..modes import enable_grad, no_grad
 from ..tensor import Tensor
@@ -122,6 +122,36 @@ def from_numpy(f: Callable[..., Any], vjp: Callable[..., Any], name: str | None 
 
     library = Library(lambda a: a, np.asarray, pull, complex_step=True)
     return Function(f, library, name or getattr(f, "__name__", "f"))
+
+
+def from_parameters(loss: Callable[[], Tensor], parameters: Sequence[Tensor], name: str = "loss") -> Function:
+    """A model's loss as a function of its float64 parameters: `gradcheck(from_parameters(f, ps), *ps)`.
+
+    loss() computes a Tensor from parameters that it finds where it always does; they are set for each evaluation and
+    get their values back.  One order.
+    """
+
+    def at(arrays: Arrays, compute: Callable[[], Any]) -> Any:
+        before = [p.data.copy() for p in parameters]
+        try:
+            for p, array in zip(parameters, arrays, strict=True):
+                p.data[...] = array
+                p.bump()
+            return compute()
+        finally:
+            for p, array in zip(parameters, before, strict=True):
+                p.data[...] = array
+                p.bump()
+
+    def value(*arrays: np.ndarray) -> np.ndarray:
+        with no_grad():
+            return at(arrays, lambda: loss().data)
+
+    def vjp(g: np.ndarray, *arrays: np.ndarray) -> Maybe:
+        gradients = lambda: grad(loss(), parameters, np.array(g), allow_unused=True)
+        return [None if found is None else found.data for found in at(arrays, gradients)]
+
+    return from_numpy(value, vjp, name)
 
 
 def as_function(f: Any, params: dict[str, Any]) -> Function:
