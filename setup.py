@@ -14,9 +14,12 @@ MOVED = {"tinygen.kernels": "kernels", "tinygen.benchmarks": "benchmarks"}
 
 plots = ["matplotlib>=3.8"]
 train = [*plots, "rich>=13", "tqdm>=4.66"]
-test = [*train, "hypothesis>=6.100", "pytest>=8.1", "pytest-xdist>=3.6", "safetensors>=0.4.3", "scikit-learn>=1.4"]
+test = [
+    *train, "autograd>=1.7", "hypothesis>=6.100", "pytest>=8.1", "pytest-xdist>=3.6", "safetensors>=0.4.3",
+    "scikit-learn>=1.4",
+]  # fmt: skip
 dev = ["mypy~=2.4", "pre-commit>=3.7", "ruff~=0.17.0"]  # linters change their minds between versions
-bench = [*plots, "pytest-benchmark>=5.0", "threadpoolctl>=3.5", "torch==2.13.0"]
+bench = [*plots, "jax>=0.6", "torch==2.13.0"]
 
 
 def version() -> str:
