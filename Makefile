@@ -29,7 +29,7 @@ exhaustive: $(VENV)/.test ## what hypothesis draws, and the long tests
 parity: $(VENV)/.bench ## against PyTorch
 	@$(PYTEST) -m parity
 
-lint: $(VENV)/.dev ## ruff, its formatter, mypy
+lint: $(VENV)/.test $(VENV)/.dev ## ruff, its formatter, mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@rm -rf $(MYPY_TREE) && mkdir -p $(MYPY_TREE)/tinygen
