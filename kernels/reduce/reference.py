@@ -41,4 +41,5 @@ def softmax(x, y, *, axis):
 
 def log_softmax(x, y, *, axis):
     m = _shift(x, axis)
-    y[...] = x - m - np.log(np.exp(x - m).sum(axis, dtype=np.float64, keepdims=True))
+    if y.size:  # along an empty axis the logarithm would be of zero, for nobody
+        y[...] = x - m - np.log(np.exp(x - m).sum(axis, dtype=np.float64, keepdims=True))
