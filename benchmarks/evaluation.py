@@ -17,9 +17,9 @@ from tinygen.testing.twins.layers import data
 
 from . import parity, peers
 from .peers import Side, torch_inference
-from .sides import OURS, Comparison, Made, measure, register
+from .sides import OURS, Comparison, Made, row
 from .steps import CASES, KEY
-from .suite import Settings, benchmark
+from .suite import Settings
 
 TOLERANCE = 1e-5  # relative difference of mean figures in nats, from equal weights, data and noise
 
@@ -84,12 +84,8 @@ def make(chosen: Evaluation, side: str, settings: Settings) -> Made:
 
 
 for _name, _chosen in EVALUATIONS.items():
-    _compared = register(
-        Comparison(
-            _name, peers.without_optimizer(CASES[_chosen.case].forms), partial(make, _chosen), parity.relative,
-            TOLERANCE, "mean figures",
-        )
+    _forms = peers.without_optimizer(CASES[_chosen.case].forms)
+    row(
+        Comparison(_name, _forms, partial(make, _chosen), parity.relative, TOLERANCE, "mean figures"),
+        "evaluate", group="evaluate", what=f"evaluation: {CASES[_chosen.case].what}: {_chosen.what}",
     )  # fmt: skip
-    benchmark(_name, group="evaluate", what=f"evaluation: {CASES[_chosen.case].what}: {_chosen.what}")(
-        partial(measure, _compared, "evaluate")
-    )

@@ -17,9 +17,9 @@ from tinygen.testing.twins.layers import data
 
 from . import parity, peers
 from .peers import Side, torch_inference
-from .sides import OURS, Comparison, Made, measure, register
+from .sides import OURS, Comparison, Made, row
 from .steps import CASES, KEY, Case
-from .suite import Settings, benchmark
+from .suite import Settings
 
 TOLERANCE = 1e-4  # mean absolute difference of samples, from equal weights and noise
 
@@ -98,15 +98,11 @@ def make(chosen: Sampling, side: str, settings: Settings) -> Made:
 
 
 for _name, _chosen in SAMPLINGS.items():
-    _compared = register(
-        Comparison(
-            _name, peers.without_optimizer(CASES[_chosen.case].forms), partial(make, _chosen), parity.mean_absolute,
-            TOLERANCE, "samples",
-        )
+    _forms = peers.without_optimizer(CASES[_chosen.case].forms)
+    row(
+        Comparison(_name, _forms, partial(make, _chosen), parity.mean_absolute, TOLERANCE, "samples"),
+        "sample", group="sample", what=f"{_chosen.n} samples: {CASES[_chosen.case].what}",
     )  # fmt: skip
-    benchmark(_name, group="sample", what=f"{_chosen.n} samples: {CASES[_chosen.case].what}")(
-        partial(measure, _compared, "sample")
-    )
 
 
 # -- PixelCNN, pixel by pixel ------------------------------------------------------------------------------------------
@@ -159,12 +155,10 @@ def make_loop(case: Case, side: str, settings: Settings) -> Made:
 
 
 _case = CASES["pixelcnn_binary"]
-_loop = register(
+row(
     Comparison(
         "pixelcnn_sample", LOOPS, partial(make_loop, _case), parity.share_that_differs, 1e-4,
         "pixels drawn again from PyTorch's probabilities",
-    )
+    ),
+    "sample", group="sample", what=f"16 samples, the peers' from a loop over all pixels: {_case.what}",
 )  # fmt: skip
-benchmark("pixelcnn_sample", group="sample", what=f"16 samples, the peers' from a loop over all pixels: {_case.what}")(
-    partial(measure, _loop, "sample")
-)

@@ -34,7 +34,7 @@ import numpy as np
 from . import peers
 from .harness import BenchmarkError, Here, interleave, speedup, use_threads
 from .parity import Figures, Rule
-from .suite import Row, Settings, load
+from .suite import Row, Settings, benchmark, load
 
 OURS = "tinygen"
 # Each of PyTorch's threads keeps to a processor of its own.  Else a thread that slept through the others' turns may be
@@ -120,9 +120,10 @@ def compare(comparison: Comparison, settings: Settings, **facts: Any) -> Compare
     return Compared(rows, shown[OURS])
 
 
-def measure(comparison: Comparison, part: str, settings: Settings) -> Row:
-    """The row of a comparison that times one part."""
-    return compare(comparison, settings).rows[part]
+def row(comparison: Comparison, part: str, *, group: str, what: str) -> None:
+    """Register the comparison, and a benchmark whose row is that of one part."""
+    register(comparison)
+    benchmark(comparison.name, group=group, what=what)(lambda settings: compare(comparison, settings).rows[part])
 
 
 def runnable(forms: tuple[str, ...], settings: Settings) -> tuple[list[str], dict[str, str]]:

@@ -20,7 +20,7 @@ from tinygen.errors import ConfigError
 
 GROUPS = ("step", "sample", "evaluate", "op", "scaling", "machine")
 # the modules that register some, in the order of the table
-MODULES = ("steps", "sampling", "evaluation", "memory", "start", "roofline", "layers", "ops", "scaling")
+MODULES = ("steps", "sampling", "evaluation", "memory", "start", "roofline", "layers", "gradchecks", "ops", "scaling")
 
 Row = dict[str, Any]
 

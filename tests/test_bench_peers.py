@@ -61,7 +61,9 @@ def test_compiled_forms(form: str) -> None:
     losses_agree(replace(small("pixelcnn_binary", 2), tolerance=1e-5), form)
 
 
-@pytest.mark.parametrize("name", ["op_conv2d", "op_linear", "op_softmax", "layer_masked_conv2d", "layer_batch_norm"])
+@pytest.mark.parametrize(
+    "name", ["op_conv2d", "op_linear", "op_softmax", "layer_masked_conv2d", "layer_batch_norm", "gradcheck"]
+)
 def test_ops_and_layers_agree_in_all_forms(name: str) -> None:
     suite.load()
     compared = sides.comparisons[name]

@@ -73,9 +73,10 @@ def reason_missing(form: str, *, quick: bool = False) -> str | None:
         return None if find_spec("jax") else "JAX is not installed"
     if not find_spec("torch"):
         return "PyTorch is not installed"
-    if TORCH[form].compiled and quick:
+    compiled = form in TORCH and TORCH[form].compiled
+    if compiled and quick:
         return "torch.compile takes too long for a quick look"
-    if TORCH[form].compiled and not any(map(which, filter(None, (os.environ.get("CXX"), "g++", "clang++")))):
+    if compiled and not any(map(which, filter(None, (os.environ.get("CXX"), "g++", "clang++")))):
         return "torch.compile needs a C++ compiler"
     return None
 
