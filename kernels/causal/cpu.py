@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .._math import sigmoid
-from .._numba import inlined, jit
+from .._numba import inlined, part
 from .._pool import get_num_threads
 from .._simd import BYTES, ROWS, VECTORS, fill, get, plus, put, rank1, span, width, zeros
 from .._units import units
@@ -37,7 +37,7 @@ def _place(value, i, j, m):
     return (value.at + (i % value.rows * value.columns + j % value.columns) * value.channels) * m
 
 
-@jit
+@part
 def _convolve(step, values, taps, weights, cache, i, j, m, image_width):
     """One colour's channels at one pixel: (what stands there) + sum over taps and channels (+ bias)."""
     nr = width(cache)
@@ -65,7 +65,7 @@ def _convolve(step, values, taps, weights, cache, i, j, m, image_width):
             put(acc, cache, there, out + column, step.columns - column)
 
 
-@jit
+@part
 def _entrywise(step, values, cache, i, j, m):
     """relu, or a sum of two values, of one colour's channels at one pixel."""
     zero = cache.dtype.type(0)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._math import exp, highest, log, sigmoid, softplus_tail, total
-from .._numba import CHUNK, inlined, jit
+from .._numba import CHUNK, inlined, part
 from .._prepared import prepared
 from .._units import units
 
@@ -35,7 +35,7 @@ def event_size(x: Array, batch: Array) -> int:
     return x.size // max(1, batch.size)
 
 
-@jit
+@part
 def sum_rows(terms, y):
     """y[r] = sum of row r, terms holding y.size rows one after the other."""
     length = terms.size // max(1, y.size)
@@ -43,7 +43,7 @@ def sum_rows(terms, y):
         y[r] = total(terms[r * length : (r + 1) * length])
 
 
-@jit
+@part
 def spread(g, length):
     """Every entry of g repeated `length` times."""
     out = np.empty(g.size * length, g.dtype)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._math import dot, total
-from .._numba import CHUNK, inlined, jit
+from .._numba import CHUNK, inlined, jit, part
 from .._units import units
 
 Array = Any
@@ -139,7 +139,7 @@ def batch_norm_eval(
     each_block(normalise, flat(x), mean, column_scale(gamma, var, eps), beta, slope, flat(y))
 
 
-@jit
+@part
 def gate_block(unit, x, g, mean, scale, shift, slope, out):
     """out = g, times slope where `normalise` gave what is not positive."""
     per, T = block_rows(x.shape[1]), x.dtype.type

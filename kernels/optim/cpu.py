@@ -22,7 +22,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .._math import dot
-from .._numba import CHUNK, jit
+from .._numba import CHUNK, part
 from .._prepared import prepared, unprepared
 from .._units import chunked
 from . import NotFinite
@@ -42,14 +42,14 @@ def pointer(typing: Any, place: Any) -> Any:
     return types.voidptr(place), emit
 
 
-@jit
+@part
 def entries(gradients, i, n, dtype):
     """The n entries of gradient i."""
     where = carray(pointer(gradients[0, i] + HEAD), 1, np.int64)[0]
     return carray(pointer(where), n, dtype)
 
 
-@jit
+@part
 def chunk_of(gradients, unit, dtype):
     """Entries [unit * CHUNK, (unit + 1) * CHUNK) of all gradients one after the other."""
     ends = gradients[1]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._math import circle, exp, log
-from .._numba import CHUNK, inlined, jit
+from .._numba import CHUNK, inlined, jit, part
 from .._prepared import prepared
 from .._units import chunked, units
 
@@ -36,7 +36,7 @@ def philox(c0, c1, c2, c3, k0, k1):
     return c0, c1, c2, c3
 
 
-@jit
+@part
 def words(key, first, n):
     """The words first, ..., first + n - 1 of a draw (up to three more follow); first is a multiple of 4."""
     k0, k1, block = U(key[0]), U(key[1]), U(first // 4)
