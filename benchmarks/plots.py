@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from .suite import Row
 from .targets import least
 
 OURS, PEER, TARGET = "#1f5fa8", "#c2571a", "#444444"
+EDGE = 20.0  # ratios beyond are written out, or one bar would press all others together
 
 
 def figures(results: Results) -> dict[str, Any]:
@@ -41,16 +43,19 @@ def _bars(rows: list[Row], title: str) -> Any:
     figure, (ax,) = _axes(8, 1 + 0.26 * len(rows))
     for i, row in enumerate(reversed(rows)):
         low, high = row.get("ratio_spread", (row["ratio"], row["ratio"]))
-        ax.barh(i, row["ratio"] - 1, left=1, color=OURS if row["ratio"] >= 1 else PEER, height=0.7)
-        ax.plot([low, high], [i, i], color="black", linewidth=1)
+        ax.barh(i, min(row["ratio"], EDGE) - 1, left=1, color=OURS if row["ratio"] >= 1 else PEER, height=0.7)
+        if row["ratio"] > EDGE:
+            ax.text(EDGE * 0.95, i, f"{row['ratio']:.0f}", ha="right", va="center", color="white", fontsize=8)
+        else:
+            ax.plot([low, high], [i, i], color="black", linewidth=1)
         target = least(row["name"])
-        if target is not None:
+        if target is not None and target <= EDGE:
             ax.plot([target, target], [i - 0.42, i + 0.42], color=TARGET, linewidth=2)
     ax.set_yticks(range(len(rows)), [row["name"] for row in reversed(rows)], fontsize=8)
     ax.set_xscale("log")
     ax.axvline(1, color="black", linewidth=0.8)
-    ax.set_xlim(min(0.5, ax.get_xlim()[0]), max(2.0, ax.get_xlim()[1]))
-    ticks = [t for t in (0.01, 0.1, 0.2, 0.5, 1, 2, 5, 10, 100, 1000) if ax.get_xlim()[0] <= t <= ax.get_xlim()[1]]
+    ax.set_xlim(min(0.5, ax.get_xlim()[0]), min(EDGE, max(2.0, ax.get_xlim()[1])))
+    ticks = [t for t in (0.01, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if ax.get_xlim()[0] <= t <= ax.get_xlim()[1]]
     ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
     ax.minorticks_off()
     ax.set_ylim(-0.6, len(rows) - 0.4)
@@ -116,7 +121,7 @@ def scaling(rows: list[Row], machine: Machine) -> Any:
         ax.set_xticks(at, [str(v) for v in at])
         ax.minorticks_off()
         ax.set_xlabel(row["axis"])
-        ax.set_title(row["what"].partition(":")[0], fontsize=8)
+        ax.set_title(textwrap.fill(row["what"].partition(":")[0], 40), fontsize=8)
     axes[0].set_ylabel("ms a step")
     axes[0].legend(frameon=False)
     return figure

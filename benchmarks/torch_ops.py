@@ -124,14 +124,18 @@ def _conv(base: str, params: dict[str, Any], *, channels_last: bool, crop: bool)
         rest = [(n + 2 * pad - w.shape[2]) % stride for n in params["x_hw"]]
         return torch.nn.functional.conv_transpose2d(g, masked(w), stride=stride, padding=pad, output_padding=rest)
 
-    def weight_grad(x: Any, g: Any) -> Any:
-        w = torch.empty(g.shape[1], x.shape[1], params["k"], params["k"]).contiguous(memory_format=layout)
-        pairs = [stride] * 2, [pad] * 2, [1, 1]
-        made = torch.ops.aten.convolution_backward(g, x, w, None, *pairs, False, [0, 0], 1, [False, True, False])[1]
-        return masked(made)
+    def weight_grad(x: Any, g: Any, *, with_bias: bool = False) -> Any:
+        o = g.shape[1]
+        w = torch.empty(o, x.shape[1], params["k"], params["k"]).contiguous(memory_format=layout)
+        how: Any = [o] if with_bias else None, [stride] * 2, [pad] * 2, [1, 1], False, [0, 0], 1
+        _, g_w, g_b = torch.ops.aten.convolution_backward(g, x, w, *how, [False, True, with_bias])
+        return (masked(g_w), g_b) if with_bias else masked(g_w)
 
-    if base == "conv2d_weight_grad":
-        return Form(weight_grad, [image, image], [from_image, from_image], weights, from_weights)
-    call = adjoint if base == "conv2d_input_grad" else forward
+    if base in ("conv2d_weight_grad", "conv2d_weight_bias_grad"):
+        call = partial(weight_grad, with_bias=base == "conv2d_weight_bias_grad")
+        put_out = lambda a: weights(a) if a.ndim == 4 else torch.tensor(a)
+        get_out = lambda t: from_weights(t) if t.ndim == 4 else _array(t)
+        return Form(call, [image, image], [from_image, from_image], put_out, get_out)
+    call = partial(adjoint if base == "conv2d_input_grad" else forward)
     put, get = [image, weights, torch.tensor], [from_image, from_weights, _array]
     return Form(call, put, get, image, from_image)

@@ -62,7 +62,11 @@ def test_compiled_forms(form: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["op_conv2d", "op_linear", "op_softmax", "layer_masked_conv2d", "layer_batch_norm", "gradcheck"]
+    "name",
+    [
+        *("op_conv2d", "op_conv2d_input_grad", "op_conv2d_weight_grad", "op_conv2d_weight_bias_grad", "op_linear"),
+        *("op_softmax", "layer_masked_conv2d", "layer_batch_norm", "gradcheck"),
+    ],
 )
 def test_ops_and_layers_agree_in_all_forms(name: str) -> None:
     suite.load()
