@@ -286,3 +286,17 @@ def test_cuda_is_refused_with_a_sentence(x):
         x.to("cuda")
     with pytest.raises(DeviceError, match=r"elementwise\.exp: there is no cuda kernel"), kernels.backend("cuda"):
         ops.exp(x)
+
+
+@pytest.mark.parametrize("op", [ops.max, ops.min])
+def test_equal_extremes_share_the_gradient(op):
+    x = tg.tensor([[2.0, 2.0, 2.0], [1.0, 4.0, 4.0], [0.0, 3.0, 1.0]], "float64", requires_grad=True)
+    best = op(x.data, axis=1, keepdims=True).data == x.data
+    np.testing.assert_allclose(tg.grad(ops.sum(op(x, axis=1)), x).data, best / best.sum(1, keepdims=True))
+
+
+@pytest.mark.parametrize("op", [ops.maximum, ops.minimum])
+def test_equal_operands_share_the_gradient(op):
+    a, b = (tg.tensor([1.0, 2.0], "float64", requires_grad=True) for _ in range(2))
+    for g in tg.grad(ops.sum(op(a, b)), [a, b]):
+        np.testing.assert_array_equal(g.data, [0.5, 0.5])

@@ -334,3 +334,12 @@ def test_nothing_to_check_is_said():
     assert "nothing moves" in str(gradcheck(lambda i: i, np.arange(3)))
     assert gradcheck(from_numpy(np.sin, lambda g, x: g * np.cos(x), "sine"), A).name == "sine"
     assert str(gradcheck(lambda x: tg.Tensor(x.data * 0), A)).count("agree") == 1
+
+
+def test_a_gradient_that_becomes_nan_later_agrees_with_nothing():
+    """Finite where it is first looked at, by most seeds: any later draw must be judged too."""
+    f = lambda x: x * x
+    vjp = lambda g, x: np.where(np.abs(g) > 1, np.nan, 2 * g * x)
+    for seed in range(8):
+        with pytest.raises(GradientError):
+            gradcheck((f, vjp), np.array(1.5), draws=30, seed=seed)

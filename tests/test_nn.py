@@ -83,6 +83,14 @@ def test_same_padding_keeps_the_size():
         nn.Conv2d(2, 4, 3, stride=2, padding="same", key=KEY)
 
 
+def test_same_padding_of_an_even_kernel_is_below_and_to_the_right():
+    layer = nn.Conv2d(1, 1, 2, padding="same", bias=False, key=KEY)  # as in PyTorch
+    layer.weight.data[...] = 0
+    layer.weight.data[0, 0] = 1
+    x = np.arange(12, dtype=np.float32).reshape(1, 3, 4, 1)
+    np.testing.assert_array_equal(layer(tg.Tensor(x)).data, x)
+
+
 def test_batch_norm_in_training_and_evaluation():
     x = np.random.Generator(np.random.Philox(2)).normal(3, 2, (50, 4, 4, 2)).astype(np.float32)
     layer = nn.BatchNorm(2)

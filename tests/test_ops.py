@@ -1,5 +1,6 @@
 """Every op under every test, from the registry of cases."""
 
+import inspect
 import re
 
 import numpy as np
@@ -8,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygen as tg
-from tinygen import kernels
+from tinygen import kernels, ops
 from tinygen.primitive import registry as primitives
-from tinygen.testing import gradcheck, laws, strategies
+from tinygen.testing import Draw, gradcheck, laws, strategies
 from tinygen.testing.cases import cases
 
 CASES = [pytest.param(c, id=name) for name, c in sorted(cases.items())]
 DIFFERENTIABLE = [pytest.param(c, id=name) for name, c in sorted(cases.items()) if c.orders]
+DEFINED = [pytest.param(c, id=name) for name, c in sorted(cases.items()) if getattr(c.op, "define", None)]
 TWICE = [pytest.param(c, id=name) for name, c in sorted(cases.items()) if c.orders > 1]
 
 
@@ -40,6 +42,18 @@ def test_value_equals_the_reference(case, dtype, seeds):
     laws.implementations_agree(case, "cpu", "reference", dtype=dtype, seeds=seeds)
 
 
+@pytest.mark.parametrize("case", DEFINED)
+def test_the_definition_gives_what_the_kernel_gives(case, seeds):
+    defaults = {p.name: p.default for p in inspect.signature(case.op).parameters.values() if p.kind is p.KEYWORD_ONLY}
+    for seed in seeds:
+        inputs, params = case.draw(seed)
+        with tg.no_grad():
+            y = case.op.define(*map(tg.Tensor, inputs), **defaults | params)
+        expected = [t.data for t in (y if isinstance(y, tuple | list) else (y,))]
+        for a, b in zip(outputs(case, inputs, params), expected, strict=True):
+            laws.close(a, b, factor=10 * case.tolerance)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_strided_inputs_give_the_same_bits(case, tinygen_seed):
     inputs, params = case.draw(tinygen_seed)
@@ -60,6 +74,14 @@ def test_gradients_to_the_claimed_order(case, seeds):
     for seed in seeds[:2]:
         inputs, params = case.draw(seed)
         gradcheck(case.op, *inputs, order=case.orders, seed=seed, rtol=1e-6 * case.tolerance, **params)
+
+
+@pytest.mark.parametrize("activation", kernels.matmul.ACTIVATIONS)
+def test_gradients_through_every_activation_of_a_product(activation, tinygen_seed):
+    d = Draw(tinygen_seed)
+    gradcheck(ops.linear, d.normal(4, 3), d.normal(3, 5), d.normal(5), order=2, activation=activation)
+    x, w, b = d.normal(1, 4, 4, 2), d.normal(3, 3, 2, 3), d.normal(3)
+    gradcheck(ops.conv2d_bias_act, x, w, b, order=2, pad=1, activation=activation)
 
 
 @pytest.mark.parametrize("case", DIFFERENTIABLE)
@@ -101,8 +123,6 @@ REFUSALS = [pytest.param(c, r, id=f"{name}-{i}") for name, c in sorted(cases.ite
 
 @pytest.mark.parametrize(("case", "refusal"), REFUSALS)
 def test_bad_input_is_refused_before_any_work(case, refusal):
-    from tinygen.testing import Draw
-
     inputs, params = refusal.sample(Draw(0))
     launched = []
     with kernels.observe(lambda kernel, *_: launched.append(kernel)), pytest.raises(refusal.type) as caught:

@@ -47,6 +47,14 @@ def both(model: models.PixelCNN, n: int, key: tg.Key = KEY, **how) -> tuple[np.n
     return model.sample(n, key=key, **how).data, model.sample(n, key=key, cached=False, **how).data
 
 
+def test_the_network_is_run_for_no_pixel():
+    launched = []
+    with kernels.observe(lambda kernel, *_: launched.append(kernel)):
+        pixelcnn("greys").sample(2, key=KEY)
+    assert launched.count(kernels.causal.sample) == 1
+    assert not any(kernel.family == "conv" for kernel in launched)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
 @pytest.mark.parametrize("name", VARIANTS)
 def test_images_equal_those_of_the_definition(name, dtype):

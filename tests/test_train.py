@@ -184,6 +184,47 @@ def test_a_moving_average_serves_once_training_is_over(make: Callable[..., Run])
     assert not np.array_equal(found, parameter.data)
 
 
+def test_validation_looks_at_the_moving_average(make: Callable[..., Run]) -> None:
+    run = make("pixelcnn", {"steps": 3, "ema": 0.9})
+    trainer = Trainer(run)
+    trainer.fit()
+    (average,) = trainer.averages.values()
+    key = run.key.fold_in("validate")
+    assert run.dataset.valid is not None
+    raw = evaluate(run.model, run.dataset.valid, key=key)
+    with average.swapped():
+        expected = evaluate(run.model, run.dataset.valid, key=key)
+    found = [row["valid/nll_nats"] for row in rows(run) if "valid/nll_nats" in row][-1]
+    assert found == expected["nll_nats"] != raw["nll_nats"]
+
+
+def test_each_network_draws_with_a_key_of_its_own(make: Callable[..., Run]) -> None:
+    trainer = Trainer(make("gan", {"steps": 1}))
+    drawn = {}
+
+    def watched(name: str, objective: Any) -> Any:
+        def loss(x: Any, *, key: Any) -> Any:
+            drawn[name] = key.data.tobytes()
+            return objective.loss(x, key=key)
+
+        return objective._replace(loss=loss)
+
+    trainer.objectives.update({name: watched(name, objective) for name, objective in trainer.objectives.items()})
+    trainer.fit()
+    assert drawn.keys() == {"discriminator", "generator"}
+    assert drawn["discriminator"] != drawn["generator"]
+
+
+def test_weights_that_are_not_finite_are_never_saved(make: Callable[..., Run]) -> None:
+    run = make()
+    trainer = Trainer(run)
+    before = state(run)
+    run.model.parameters()[0].data[..., 0] = np.nan
+    with pytest.raises(NonFiniteError, match=r"its update made encoder.* not finite"):
+        trainer.save()
+    assert same(state(run), before)
+
+
 @pytest.mark.parametrize("where", ["loss", "gradient"])
 def test_divergence_names_the_op(where: str, make: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
     run = make("vae", {"checkpoint_seconds": 0.0})
@@ -245,6 +286,16 @@ def test_evaluate_is_the_mean_of_every_row(make: Callable[..., Run]) -> None:
     assert found["nll_nats"] == pytest.approx(expected, rel=1e-6)
     assert found["bits_per_dim"] == pytest.approx(expected / (64 * np.log(2)), rel=1e-6)
     assert found["n"] == len(test) == 6
+
+
+def test_evaluate_is_without_dropout_and_training_goes_on_with_it() -> None:
+    split = data.digits().test
+    dropping, plain = (
+        models.PixelCNN((8, 8, 1), levels=17, channels=4, blocks=1, dropout=rate, key=tg.Key(0)).train()
+        for rate in (0.5, 0.0)
+    )
+    assert evaluate(dropping, split, key=tg.Key(0)) == evaluate(plain, split, key=tg.Key(0))
+    assert dropping.training
 
 
 def test_evaluate_drops_no_nan(make: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:

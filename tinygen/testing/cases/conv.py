@@ -81,6 +81,28 @@ def _channels(d):
     return d.choice((3, 4), (1, 9), (8, 8), (9, 2), (22, 9), (17, 35), (d.size(1, 12), d.size(1, 12)))
 
 
+def _wide(d):
+    """Geometry and channels that meet the gathering kernels with everything at once: stride, uneven pads, dilation."""
+    k, how = (2, 3), {"stride": (2, 3), "pad": ((2, 0), (1, 3)), "dilation": d.choice((1, 1), (2, 1))}
+    x_hw = d.size(5, 9), d.size(5, 9)
+    return 2, x_hw, k, out_hw(x_hw, k, **how), how, d.choice((17, 35), (9, 33))
+
+
+def _wide_forward(d):
+    n, x_hw, k, _, how, (c, o) = _wide(d)
+    return (d.normal(n, *x_hw, c), d.normal(*k, c, o)), how
+
+
+def _wide_input_grad(d):
+    n, x_hw, k, y_hw, how, (c, o) = _wide(d)
+    return (d.normal(n, *y_hw, o), d.normal(*k, c, o)), {"x_hw": x_hw, **how}
+
+
+def _wide_weight_grad(d):
+    n, x_hw, k, y_hw, how, (c, o) = _wide(d)
+    return (d.normal(n, *x_hw, c), d.normal(n, *y_hw, o)), {"k": k, **how}
+
+
 def _forward(d):
     n, x_hw, k, _, how = _geometry(d)
     c, o = _channels(d)
@@ -229,6 +251,9 @@ case(
     ],
 )
 case(ops.conv2d_input_grad, _causal_input_grad, name="causal", torch=_torch_input_grad)
+case(ops.conv2d, _wide_forward, name="wide", torch=_torch_conv)
+case(ops.conv2d_input_grad, _wide_input_grad, name="wide", torch=_torch_input_grad)
+case(ops.conv2d_weight_grad, _wide_weight_grad, name="wide", torch=_torch_weight_grad)
 case(
     ops.conv2d_weight_grad,
     _weight_grad,
