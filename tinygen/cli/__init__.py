@@ -19,7 +19,7 @@ from ..errors import (
     NonFiniteError,
     TinygenError,
 )
-from . import bench, data, doctor, evaluate, sample, train
+from . import bench, check, data, doctor, evaluate, sample, train
 
 EXIT_CODES = """\
 exit codes:
@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--version", action="version", version=f"tinygen {__version__}")
     commands = made.add_subparsers(metavar="COMMAND", required=True)
-    for module in (train, sample, evaluate, data, bench, doctor):
+    for module in (train, sample, evaluate, data, bench, check, doctor):
         module.add_to(commands)
     return made
 
