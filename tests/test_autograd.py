@@ -300,3 +300,9 @@ def test_equal_operands_share_the_gradient(op):
     a, b = (tg.tensor([1.0, 2.0], "float64", requires_grad=True) for _ in range(2))
     for g in tg.grad(ops.sum(op(a, b)), [a, b]):
         np.testing.assert_array_equal(g.data, [0.5, 0.5])
+
+
+def test_the_first_of_equal_entries_is_pooled():
+    x = tg.tensor(np.zeros((1, 2, 4, 1)), requires_grad=True)
+    g = tg.grad(ops.sum(ops.max_pool2d(x, size=2)), x).data
+    np.testing.assert_array_equal(g[0, :, :, 0], [[1, 0, 1, 0], [0, 0, 0, 0]])  # as in PyTorch

@@ -305,6 +305,12 @@ case(
     bench=[(((16, 28, 28, 64), (16, 28, 28, 64)), {"k": 3, "pad": 1, "mask": "B"})],
 )
 case(
+    ops.conv2d_weight_bias_grad,  # more pixels, and wider, than the kernel takes at once
+    lambda d: ((d.normal(1, 25, 45, d.choice(9, 1)), d.normal(1, 25, 45, 70)), {"k": (1, 1), "pad": ((0, 0), (0, 0))}),
+    name="many pixels",
+    orders=1,
+)
+case(
     ops.conv2d_bias_act,
     _smooth,
     torch=_torch_bias_act,

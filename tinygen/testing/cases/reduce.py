@@ -20,14 +20,22 @@ BENCH: list[Any] = [
 BENCH_ROWS: list[Any] = [(((128, 10),), {"axis": -1}), (((12544, 256),), {"axis": -1})]
 
 
+# A shape and axes of it: every pattern of blocks, short and long rows, more than one chunk of work, and several parts.
+LAYOUTS: list[Any] = [
+    ((2, 3, 4), None), ((2, 3, 4), 1), ((2, 3, 4), (0, 2)), ((2, 3, 4), (-1, 0)), ((), None), ((3, 2), ()),
+    ((2, 2, 3, 2, 2), (1, 3)), ((1, 3, 1), (0, 1)), ((40, 500), 0), ((40, 500), 1), ((20000,), 0), ((6, 3000), 0),
+    ((8000, 3), 0), ((3, 60, 2, 60), (1, 3)), ((70000,), 0), ((25000, 3), 0), ((2, 40000), 1),
+]  # fmt: skip
+
+
 def _layout(d, smallest=0):
-    """A shape and axes of it: every pattern of blocks, short and long rows, more than one chunk of work."""
+    """One of LAYOUTS, or a small shape with rows or columns of any length."""
     shape, axis = d.choice(
-        ((2, 3, 4), None), ((2, 3, 4), 1), ((2, 3, 4), (0, 2)), ((2, 3, 4), (-1, 0)), ((), None), ((3, 2), ()),
-        ((d.size(max(1, smallest), 3), d.size(smallest, 70)), -1), ((d.size(smallest, 70), d.size(1, 3)), 0),
-        ((2, 2, 3, 2, 2), (1, 3)), ((1, 3, 1), (0, 1)), ((40, 500), 0), ((40, 500), 1), ((20000,), 0), ((6, 3000), 0),
-        ((8000, 3), 0), ((3, 60, 2, 60), (1, 3)),
-    )  # fmt: skip
+        *LAYOUTS[:6],
+        ((d.size(max(1, smallest), 3), d.size(smallest, 70)), -1),
+        ((d.size(smallest, 70), d.size(1, 3)), 0),
+        *LAYOUTS[6:],
+    )
     return shape, {"axis": axis, "keepdims": d.choice(False, True)}
 
 

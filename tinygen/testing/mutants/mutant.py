@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +10,9 @@ from typing import NamedTuple
 from ...errors import ConfigError
 
 PACKAGE = __package__.partition(".")[0]
+
+# what hands a function of kernels to Numba; the other modules only prepare launches
+COMPILED = re.compile(r"^@(jit|part|inlined|units|chunked|intrinsic|\w+ary)\b|\b(specialised|reduction)\(", re.M)
 
 catalogue: dict[str, Mutant] = {}  # by name
 
@@ -48,7 +52,7 @@ class Mutant(NamedTuple):
     @property
     def compiles(self) -> bool:
         """Whether compiled kernels may hold the mistake, so that those of the cache cannot be used."""
-        return f"{PACKAGE}.kernels." in self.module and not self.module.endswith(".reference")
+        return self.module.startswith(f"{PACKAGE}.kernels.") and bool(COMPILED.search(self.path().read_text("utf-8")))
 
 
 def mutant(name: str, module: str, old: str, new: str, why: str, tests: str, times: int = 1) -> None:

@@ -71,15 +71,16 @@ def run(
 def _try(mutant: Mutant, root: Path, suite: Sequence[str]) -> Outcome:
     begun = time.monotonic()
     with TemporaryDirectory() as scratch:
-        cache = {}
+        cache, loaded = {}, False
         if mutant.compiles:
             seed(mutant, Path(scratch))
             cache["TINYGEN_CACHE"] = scratch
         for tests in (shlex.split(mutant.tests), suite):
             found = _pytest(tests, root, Path(scratch), cache, mutant)
+            loaded = loaded or found["loaded"]
             if found["failed"] is not None:
                 break
-        if not found["loaded"]:
+        if not loaded:
             raise ConfigError(f"mutant {mutant.name}: no test imports {mutant.module}, so nothing was tried.")
     return Outcome(mutant, found["failed"], time.monotonic() - begun)
 
