@@ -13,9 +13,7 @@ import hashlib
 import os
 import re
 import shutil
-import stat
 import sys
-import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -25,13 +23,9 @@ import llvmlite
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
 
+from ._folder import caches, opened, warn
+
 DIGEST = hashlib.sha256().digest_size
-
-
-def caches() -> Path:
-    """The folder of caches: $TINYGEN_CACHE/kernels, else tinygen/kernels in the system's cache folder."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("TINYGEN_CACHE") or Path(home) / "tinygen") / "kernels"
 
 
 @cache
@@ -48,35 +42,6 @@ def _sources_hash() -> str:
 def cache_folder() -> Path:
     """Where compiled kernels of these sources are kept."""
     return caches() / _sources_hash()
-
-
-@cache
-def _opened(folder: Path) -> Path:
-    """The folder, made if need be.  Raises PermissionError unless it is the user's alone."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.stat()
-    except OSError as error:
-        _warn(folder, error.strerror)
-        return folder
-    owner = os.getuid() if hasattr(os, "getuid") else found.st_uid  # Windows keeps a user's cache folder private
-    if found.st_uid != owner or (os.name == "posix" and stat.S_IMODE(found.st_mode) & 0o077):
-        raise PermissionError(
-            f"kernel cache: {folder} belongs to user {found.st_uid} with mode {stat.S_IMODE(found.st_mode):o}, and "
-            f"must be yours alone (user {owner}, mode 700), for what lies there is run. "
-            f"Delete it, or set TINYGEN_CACHE to a folder of your own."
-        )
-    return folder
-
-
-@cache
-def _warn(folder: Path, why: str | None) -> None:
-    warnings.warn(
-        f"kernel cache: nothing can be kept in {folder} ({why}), so every run compiles its kernels anew. "
-        f"Set TINYGEN_CACHE to a folder that you can write to.",
-        RuntimeWarning,
-        stacklevel=2,
-    )
 
 
 def _intact(content: bytes) -> bool:
@@ -98,7 +63,7 @@ class _Entries(IndexDataCacheFile):
             with self._open_for_write(self._path(key)) as file:  # under another name until it is whole
                 file.write(payload + hashlib.sha256(payload).digest())
         except OSError as error:
-            _warn(Path(self._cache_path), error.strerror)
+            warn(Path(self._cache_path), error.strerror)
 
     def load(self, key: Any) -> Any:
         path = self._path(key)
@@ -114,7 +79,7 @@ class KernelCache(FunctionCache):
     """What Numba asks for and hands over, for one function."""
 
     def __init__(self, function: Callable[..., Any]):
-        self._name, self._py_func, self._cache_path = repr(function), function, os.fspath(_opened(cache_folder()))
+        self._name, self._py_func, self._cache_path = repr(function), function, os.fspath(opened(cache_folder()))
         self._impl = object.__new__(CompileResultCacheImpl)  # it would look for a folder of its own
         code = function.__code__
         stamp = function.__qualname__, code.co_firstlineno, _file_hash(code.co_filename)
