@@ -61,7 +61,11 @@ setup(
     python_requires=">=3.11",
     packages=packages(),
     package_dir=MOVED,
-    package_data={"tinygen": ["py.typed"], "tinygen.data": ["*.npz"], "tinygen.kernels": ["*.h", "*.cuh", "*/*.cu"]},
+    package_data={
+        "tinygen": ["py.typed"],
+        "tinygen.data": ["*.npz"],
+        "tinygen.kernels": ["*/*.cu", "_cuda/*.h", "_cuda/*.json"],
+    },
     install_requires=["numba>=0.60", "numpy>=1.26.4", "scipy>=1.12"],
     extras_require={
         "plots": plots,
@@ -69,6 +73,8 @@ setup(
         "test": test,
         "dev": dev,
         "bench": bench,
+        "cuda12": ["cupy-cuda12x>=13.4"],
+        "cuda13": ["cupy-cuda13x>=13.6"],
         "all": sorted({*test, *dev, *bench}),
     },
     entry_points={
