@@ -7,7 +7,7 @@ A family declares a kernel by a function that has its signature and returns the 
         '''y = x where x > 0, else slope * x.  x any shape -> y the same.'''
         return like(x)
 
-Its implementations live beside it, in `reference.py`, `cpu.py` and (later) `cuda.py` of the same folder, under the same
+Its implementations live beside it, in `reference.py`, `cpu.py` and `cuda.py` of the same folder, under the same
 name.  They take the inputs, then the outputs to fill, then the parameters by keyword, and return nothing:
 
     def leaky_relu(x, y, *, slope): ...
@@ -30,18 +30,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ._devices import DeviceError as DeviceError
+from ._devices import beside, device_of
 from ._prepared import prepare
 
-Array = Any  # numpy.ndarray, or cupy.ndarray on a GPU
+Array = Any  # numpy.ndarray, or one of a GPU (see `_devices`)
 Observer = Callable[["Kernel", tuple[Array, ...], tuple[Array, ...], dict[str, Any], bool], None]
 
 registry: dict[str, Kernel] = {}  # "family.name" -> Kernel; completeness tests read it
 _forced: ContextVar[str | None] = ContextVar("tinygen_backend", default=None)
 _observers: ContextVar[tuple[Observer, ...]] = ContextVar("tinygen_observers", default=())
-
-
-class DeviceError(RuntimeError):
-    """Arrays of different devices met in one call, or a device has no kernel of that name."""
 
 
 class Spec(NamedTuple):
@@ -78,29 +76,31 @@ class Kernel:
         if found is None:
             module = f"{self.plan.__module__}.{backend}"
             try:
-                found = getattr(importlib.import_module(module), self.__name__)
+                found = getattr(importlib.import_module(module), self.__name__, None)
             except ModuleNotFoundError as error:
                 if error.name != module:
                     raise
+            if found is None:
                 raise DeviceError(
                     f"{self.family}.{self.__name__}: there is no {backend} kernel in this version. "
                     f"Move the arrays to the CPU (tensor.to('cpu'))."
-                ) from None
+                )
             self._impls[backend] = found
         return found
 
     def __call__(self, *arrays: Array, out: Any = None, **params: Any) -> Any:
         backend = _forced.get() or "cpu"
+        empty = np.empty
         for a in arrays:
             if type(a) is not np.ndarray:
-                backend = self._device(arrays)
+                backend, empty = self._device(arrays), beside(a).empty
                 break
         if not self.strided:  # a strided view is copied here, by a kernel like any other, so that recorders see it
             copy = registry["shape.copy"]
             arrays = tuple([a if a.flags.c_contiguous else copy(a) for a in arrays])
         if out is None:
             plan = self.plan(*arrays, **params)
-            outs = tuple([np.empty(*spec) for spec in ((plan,) if type(plan) is Spec else plan)])
+            outs = tuple([empty(*spec) for spec in ((plan,) if type(plan) is Spec else plan)])
         else:
             outs = out if type(out) is tuple else (out,)
         if self.params:
@@ -111,21 +111,23 @@ class Kernel:
         return outs[0] if len(outs) == 1 else outs
 
     def _device(self, arrays: tuple[Array, ...]) -> str:
-        kinds = {type(a).__module__.partition(".")[0] for a in arrays}
-        if kinds == {"numpy"}:  # a subclass of ndarray, or a NumPy scalar
-            raise DeviceError(
-                f"{self.family}.{self.__name__}: takes plain numpy.ndarray, not {[type(a) for a in arrays]}"
-            )
-        if kinds == {"cupy"}:
+        kinds = {type(a) for a in arrays}
+        if len(kinds) == 1 and device_of(arrays[0]) == "cuda":
             return "cuda"
+        named = ", ".join(sorted(f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in kinds))
+        if any(device_of(a) == "cuda" for a in arrays):
+            raise DeviceError(
+                f"{self.family}.{self.__name__}: arrays of different devices ({named}). "
+                f"Move them to one device with tensor.to(...)."
+            )
         raise DeviceError(
-            f"{self.family}.{self.__name__}: arrays of different devices ({', '.join(sorted(kinds))}). "
-            f"Move them to one device with tensor.to(...)."
-        )
+            f"{self.family}.{self.__name__}: takes plain numpy.ndarray, not {named}"
+        )  # a subclass, or a scalar
 
     def bind(self, arrays: tuple[Array, ...], params: dict[str, Any]) -> Callable[[], None]:
         """A launch on these arrays, inputs and outputs, again and again: what a recorded step is a list of."""
-        return prepare(self.implementation(_forced.get() or "cpu"), arrays, params)
+        backend = "cuda" if device_of(arrays[-1]) == "cuda" else _forced.get() or "cpu"
+        return prepare(self.implementation(backend), arrays, params)
 
     def __repr__(self) -> str:
         return f"<kernel {self.family}.{self.__name__}({', '.join(self.inputs)}) -> {', '.join(self.outs)}>"

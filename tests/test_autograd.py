@@ -278,13 +278,19 @@ def test_an_observer_sees_every_launch(x):
     assert seen[0] == ("exp", 1, 1)
 
 
-def test_cuda_is_refused_with_a_sentence(x):
+def test_cuda_is_refused_with_a_sentence(x, monkeypatch):
     from tinygen import kernels
     from tinygen.errors import DeviceError
+    from tinygen.kernels import _devices
 
-    with pytest.raises(DeviceError, match="no CUDA kernels yet"):
-        x.to("cuda")
-    with pytest.raises(DeviceError, match=r"elementwise\.exp: there is no cuda kernel"), kernels.backend("cuda"):
+    with monkeypatch.context() as here:
+        here.setattr(_devices, "_missing", lambda: "CuPy finds no CUDA GPU.")
+        with pytest.raises(DeviceError, match=r"CuPy finds no CUDA GPU\. Use device='cpu'"):
+            x.to("cuda")
+    with pytest.raises(DeviceError, match=r"causal\.sample: there is no cuda kernel"):
+        kernels.registry["causal.sample"].implementation("cuda")
+    wanted = pytest.raises(DeviceError, match=r"exp: argument 0 is ndarray; arrays of the device are wanted")
+    with wanted, kernels.backend("cuda"):
         ops.exp(x)
 
 

@@ -123,7 +123,7 @@ def test_refusals(run: str, images: str, capsys: pytest.CaptureFixture[str]) -> 
         (2, "for 'gan', the command for 'vae'", (*again, "--config", "gan.json")),
         (2, "pass --data", ("train", "vae")),
         (2, "Did you mean model.latent?", (*again, "--out", "new", "--set", "model.latnt=3")),
-        (2, "no CUDA kernels", (*again, "--out", "new", "--device", "cuda")),
+        (2, "Use device='cpu'", (*again, "--out", "new", "--device", "cuda")),
         (2, "--k is 0", ("eval", run, "--k", "0")),
         (2, "should end in .png", ("sample", run, "-o", "a.gif")),
         (2, "image data do not go into a .csv", ("sample", run, "-o", "a.csv")),

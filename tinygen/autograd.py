@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import ArgumentError, DTypeError, NotDifferentiable, ShapeError, shape_text
+from .kernels._devices import beside
 from .modes import record
 from .tensor import Tensor
 
@@ -128,8 +129,8 @@ def _seeds(op: str, ys: Sequence[Tensor], gs: Sequence[Any]) -> list[Tensor]:
         if g is None:
             if y.size != 1:
                 raise ArgumentError(f"{op}: y is {shape_text(y.shape)}. Pass its cotangent as g, or sum it first.")
-            g = np.ones(y.shape, y.dtype)
-        g = g if isinstance(g, Tensor) else Tensor(np.asarray(g, dtype=y.dtype))
+            g = beside(y.data).ones(y.shape, y.dtype)
+        g = g if isinstance(g, Tensor) else Tensor(beside(y.data).asarray(g, dtype=y.dtype))
         if g.shape != y.shape or g.dtype != y.dtype:
             raise ShapeError(
                 f"{op}: g is {shape_text(g.shape)} {g.dtype}, y is {shape_text(y.shape)} {y.dtype}. They must be equal."

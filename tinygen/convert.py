@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from .errors import DTypeError
+from .kernels._devices import beside
 from .modes import touch
 from .tensor import Tensor
 
@@ -38,8 +42,8 @@ def from_dlpack(x: Any) -> Tensor:
     return Tensor(np.from_dlpack(x))
 
 
-def as_tensor(value: Any, dtype: np.dtype | None = None, op: str = "as_tensor") -> Tensor:
-    """A Tensor over `value` without copying an array; a Python number takes `dtype`."""
+def as_tensor(value: Any, dtype: np.dtype | None = None, op: str = "as_tensor", others: Sequence[Any] = ()) -> Tensor:
+    """A Tensor over `value` without copying an array; a Python number takes `dtype` and the device of the others."""
     if isinstance(value, Tensor):
         return value
     if isinstance(value, bool | int | float | np.generic):
@@ -47,7 +51,11 @@ def as_tensor(value: Any, dtype: np.dtype | None = None, op: str = "as_tensor") 
             dtype = np.dtype(np.float32 if isinstance(value, float) else np.int64)
         if dtype.kind != "f" and isinstance(value, float | np.floating):
             raise DTypeError(f"{op}: {value} is a float, the other argument {dtype}. Cast it with .astype('float32').")
-        return Tensor(np.array(value, dtype))
+        number = np.array(value, dtype)
+        for other in others:
+            if isinstance(other, Tensor) and type(other.data) is not np.ndarray:
+                return Tensor(_constant(beside(other.data), number.tobytes(), dtype))
+        return Tensor(number)
     if hasattr(value, "dtype") and hasattr(value, "shape") and value.dtype.kind in "biuf":
         return Tensor(value)
     try:
@@ -57,3 +65,14 @@ def as_tensor(value: Any, dtype: np.dtype | None = None, op: str = "as_tensor") 
     if array.dtype.kind not in "biuf":
         raise DTypeError(f"{op}: {type(value).__name__} is not an array of numbers.")
     return Tensor(array.astype(dtype or np.float32) if array.dtype == np.float64 else array)
+
+
+@lru_cache(maxsize=1024)
+def _constant(module: ModuleType, value: bytes, dtype: np.dtype) -> Any:
+    """A number on a device, moved there once."""
+    return module.asarray(np.frombuffer(value, dtype).reshape(()))
+
+
+def zeros(shape: tuple[int, ...], dtype: np.dtype, others: Sequence[Tensor | None]) -> Tensor:
+    """Zeros where the others live."""
+    return Tensor(beside(next(x.data for x in others if x is not None)).zeros(shape, dtype))

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from .errors import ArgumentError, DeviceError
+from .errors import ArgumentError
+from .kernels import _devices
+from .primitive import primitive
 from .tensor import Array, Tensor
 
 
 def device_of(x: Tensor | Array) -> str:
     """ "cpu" or "cuda", by the type of the array."""
-    array = x.data if isinstance(x, Tensor) else x
-    return "cuda" if type(array).__module__.partition(".")[0] == "cupy" else "cpu"
+    return _devices.device_of(x.data if isinstance(x, Tensor) else x)
 
 
 def check_device(device: str) -> None:
-    """Raise unless kernels can run on `device` here; ArgumentError for a name that is none, DeviceError for "cuda"."""
-    if device == "cuda":
-        raise DeviceError("device: this version has no CUDA kernels yet. Use device='cpu'.")
-    if device != "cpu":
+    """Raise ArgumentError for a name that is no device, and DeviceError, saying what is missing, for one not here."""
+    if device not in ("cpu", "cuda"):
         raise ArgumentError(f"device: {device!r} is neither 'cpu' nor 'cuda'.")
+    _devices.there(device)
+
+
+@primitive
+def transfer(x, *, source, device):
+    """A copy of x, which lives on `source`, on `device`.  x any shape -> y the same; the gradient goes back."""
+    return x.copy() if device == source else _devices.moved(x, device)
+
+
+transfer.defvjp(x=lambda g, source, device: transfer(g, source=device, device=source))
 
 
 def to_device(x: Tensor, device: str) -> Tensor:
-    """The tensor on `device` (itself when it is there already)."""
+    """The tensor on `device` (itself when it is there already); differentiable.
+
+    Raises ArgumentError and DeviceError as `check_device` does.
+    """
     check_device(device)
-    assert isinstance(x.data, np.ndarray)
-    return x
+    return x if device == x.device else transfer(x, source=x.device, device=device)
 
 
 def get_num_threads() -> int:

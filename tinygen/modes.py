@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .errors import NonFiniteError, StepError
+from .kernels._devices import to_numpy
 
 Array = Any  # numpy.ndarray, or cupy.ndarray on a GPU
 Witness = Callable[[str, Sequence[Array], Sequence[Array]], None]  # of an op: its name, inputs and outputs
@@ -86,7 +87,8 @@ def touch(what: str) -> None:
 def inspect_values(name: str, role: str, inputs: Sequence[Array], outputs: Sequence[Array], where: str | None) -> None:
     """In anomaly mode: raise if an output is bad, saying whether it came in with the inputs."""
     mode = _anomaly.get()
-    bad = np.isnan if mode == "nan" else lambda a: ~np.isfinite(a)
+    fault = np.isnan if mode == "nan" else lambda a: ~np.isfinite(a)
+    bad = lambda a: fault(to_numpy(a))
     for y in outputs:
         if y.dtype.kind == "f" and (count := int(bad(y).sum())):
             came_in = any(a.dtype.kind == "f" and bad(a).any() for a in inputs)

@@ -28,7 +28,7 @@ import numpy as np
 
 from . import autograd, modes
 from .autograd import Node
-from .convert import as_tensor
+from .convert import as_tensor, zeros
 from .errors import DTypeError, InPlaceError, NotDifferentiable
 from .tensor import Array, Tensor, Version
 
@@ -150,7 +150,7 @@ class Primitive:
                 elif kind != dtype:
                     mixed = ", ".join(f"{getattr(b, 'dtype', type(b).__name__)}" for b in args)
                     raise DTypeError(f"{self.name}: floating types are mixed ({mixed}). Cast one with .astype(...).")
-        return [a if isinstance(a, Tensor) else as_tensor(a, dtype, self.name) for a in args]
+        return [a if isinstance(a, Tensor) else as_tensor(a, dtype, self.name, args) for a in args]
 
     def _record(
         self, tensors: list[Tensor], parents: list[tuple[int, Node, int]], ys: Sequence[Array], params: dict[str, Any]
@@ -205,7 +205,7 @@ class Primitive:
     ) -> list[Tensor]:
         """Cotangents of the inputs listed in flows, from those of the outputs (None: nothing arrived)."""
         gs = [
-            g if g is not None else Tensor(np.zeros(shape, dtype))
+            g if g is not None else zeros(shape, dtype, arrived)
             for g, (shape, dtype) in zip(arrived, node.specs, strict=True)
         ]
         if not modes.anomaly():
@@ -269,7 +269,8 @@ class Primitive:
         found = autograd.backprop(
             (ys,) if len(self.outs) == 1 else ys, gs, [entry[i] for i in which], create_graph=create_graph, stop=True
         )
-        return {i: Tensor(np.zeros_like(inputs[i].data)) if g is None else g for i, g in zip(which, found, strict=True)}
+        pulled = [zeros(inputs[i].shape, inputs[i].dtype, inputs) if g is None else g for i, g in zip(which, found)]
+        return dict(zip(which, pulled))
 
     def __repr__(self) -> str:
         return f"<op {self.name}({', '.join(itertools.chain(self.inputs, sorted(self.params)))})>"

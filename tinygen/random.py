@@ -12,6 +12,7 @@ import numpy as np
 
 from . import kernels
 from .errors import ArgumentError
+from .kernels._devices import beside, moved, to_numpy
 from .tensor import Array
 
 
@@ -40,20 +41,27 @@ class Key:
             data = int.from_bytes(hashlib.sha256(data.encode()).digest()[:8], "little")
         if not isinstance(data, int | np.integer) or not 0 <= data < 1 << 64:
             raise ArgumentError(f"fold_in: expected a name or an integer in [0, 2**64), got {data!r}.")
-        return Key.from_data(kernels.random.fold_in(self.data, _words(int(data))))
+        return Key.from_data(kernels.random.fold_in(self.data, beside(self.data).asarray(_words(int(data)))))
 
     def split(self, n: int = 2) -> list[Key]:
         """n keys derived from this one."""
         return [self.fold_in(i) for i in range(n)]
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Key) and bool((self.data == other.data).all())
+    def to(self, device: str) -> Key:
+        """The same key on "cpu" or "cuda", where its draws are then made.  Raises DeviceError where that is missing."""
+        return Key.from_data(moved(self.data, device))
 
-    def __hash__(self) -> int:
-        return int(self.data[0]) | int(self.data[1]) << 32
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Key) and self._bits() == other._bits()
+
+    def _bits(self) -> int:
+        low, high = to_numpy(self.data)
+        return int(low) | int(high) << 32
+
+    __hash__ = _bits
 
     def __repr__(self) -> str:
-        return f"Key({int(self.data[1]):08x}:{int(self.data[0]):08x})"
+        return f"Key({self._bits() >> 32:08x}:{self._bits() & 0xFFFFFFFF:08x})"
 
 
 def _words(value: int) -> Array:

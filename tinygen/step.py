@@ -29,7 +29,8 @@ from typing import Any
 import numpy as np
 
 from . import modes
-from .errors import StepError, shape_text
+from .errors import DeviceError, StepError, shape_text
+from .kernels._devices import device_of
 from .kernels._kernel import forced_backend, observe
 from .kernels.replay import fusion
 from .kernels.replay import plan as planning
@@ -220,6 +221,8 @@ class Step:
 
     def _begin(self, args: Any, kwargs: Any, values: list[Any]) -> None:
         for value in values:
+            if device_of(_array(value)) != "cpu":
+                raise DeviceError(f"{self.name}: an argument is on cuda, and steps are recorded on the CPU only.")
             if isinstance(value, Tensor) and value.node is not None:
                 raise StepError(
                     f"{self.name}: an argument requires gradients, and none flow through a replay. Use parameters "

@@ -11,12 +11,13 @@ import numpy as np
 
 from ._arithmetic import Arithmetic
 from .errors import InPlaceError
+from .kernels._devices import device_of, to_numpy
 from .modes import recording, touch
 
 if TYPE_CHECKING:
     from .autograd import Node
 
-Array = Any  # numpy.ndarray, or cupy.ndarray on a GPU
+Array = Any  # numpy.ndarray; of a GPU, see `kernels._devices`
 
 
 class Version:
@@ -47,24 +48,20 @@ class Tensor(Arithmetic):
     size = property(lambda self: self.data.size, doc="Number of entries.")
     requires_grad = property(lambda self: self.node is not None, doc="Whether gradients reach this tensor.")
     is_leaf = property(lambda self: self.node is None or self.node.primitive is None, doc="Not made by an op.")
+    device = property(lambda self: device_of(self.data), doc='Where the entries live: "cpu" or "cuda".')
 
     # -- to other worlds ----------------------------------------------------------------------------------------------
 
     def numpy(self) -> np.ndarray:
-        """A read-only NumPy view of the data; `.copy()` it to write."""
+        """A read-only NumPy view of the data, or a copy from another device; `.copy()` it to write."""
         touch("numpy()")
-        view = self.data.view()
+        view = to_numpy(self.data).view()
         view.flags.writeable = False  # a write would slip past the version counter
         return view
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        np.asarray(self.data)  # refuses where that would hide a transfer
         return np.array(self.numpy(), dtype=dtype, copy=copy)
-
-    def __dlpack__(self, **options: Any) -> Any:
-        return self.data.__dlpack__(**options)
-
-    def __dlpack_device__(self) -> Any:
-        return self.data.__dlpack_device__()
 
     def __hash__(self) -> int:
         return id(self)  # `==` compares entries, so identity is the only hash
@@ -73,8 +70,9 @@ class Tensor(Arithmetic):
         grad = ""
         if self.node is not None:
             grad = ", requires_grad=True" if self.is_leaf else f", made by {self.node.primitive.name}"  # type: ignore[union-attr]
-        body = np.array2string(np.asarray(self.data), separator=", ", prefix="tensor(", threshold=200)
-        return f"tensor({body}, {self.dtype}{grad})"
+        body = np.array2string(to_numpy(self.data), separator=", ", prefix="tensor(", threshold=200)
+        where = "" if self.device == "cpu" else f", {self.device}"
+        return f"tensor({body}, {self.dtype}{where}{grad})"
 
     # -- the graph ----------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._devices import DeviceError, device_of
 from .._kernel import Kernel
 
 Array = Any
@@ -61,6 +62,10 @@ class Recorder:
     def __call__(
         self, kernel: Kernel, inputs: tuple[Array, ...], outs: tuple[Array, ...], params: dict[str, Any], fresh: bool
     ) -> None:
+        if device_of(inputs[0]) != "cpu":
+            raise DeviceError(
+                f"{kernel.family}.{kernel.__name__}: steps are recorded on the CPU only. Call it eagerly."
+            )
         if fresh:
             for out in outs:
                 self._adopt(out)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..autograd import leaf
 from ..errors import CheckpointError, shape_text
+from ..kernels._devices import beside, to_numpy
 from ..tensor import Array, Tensor
 
 
@@ -101,7 +102,7 @@ class Module:
         return self.train(False)
 
     def to(self, device: str) -> Any:
-        """Move parameters and buffers to a device; returns self."""
+        """Move parameters and buffers to a device; returns self.  Move an optimizer with `Optimizer.to` instead."""
         from ..device import to_device
 
         for t in (*self._named(Parameter), *self._named(Buffer)):
@@ -119,7 +120,7 @@ class Module:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of all parameters and buffers by name."""
-        return {name: t.data.copy() for name, t in (*self.named_parameters(), *self.named_buffers())}
+        return {name: to_numpy(t.data).copy() for name, t in (*self.named_parameters(), *self.named_buffers())}
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         """Copy a state in.  Raises CheckpointError, changing nothing, unless names, shapes and dtypes all agree."""
@@ -135,7 +136,7 @@ class Module:
                     f"the state has {shape_text(new.shape)} {new.dtype}."
                 )
         for name, t in own.items():
-            t.data[...] = state[name]
+            t.data[...] = beside(t.data).asarray(state[name])
             t.bump()
 
     def __repr__(self) -> str:

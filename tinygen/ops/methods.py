@@ -56,6 +56,8 @@ _CONVERSIONS: dict[str, Any] = {
     "__index__": _index,
     "__len__": _len,
     "__iter__": lambda x: (shape.index(x, i) for i in range(_len(x))),
+    "__dlpack__": lambda x, **options: x.data.__dlpack__(**options),
+    "__dlpack_device__": lambda x: x.data.__dlpack_device__(),
 }
 
 # -- operators and methods --------------------------------------------------------------------------------------------

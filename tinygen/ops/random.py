@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import kernels
 from ..errors import ArgumentError, DTypeError, ShapeError, check, shape_text, shown
+from ..kernels._devices import beside
 from ..primitive import primitive
 from ..random import Key
 from ..tensor import Tensor
@@ -121,5 +122,5 @@ def dropout(x: Tensor, *, rate: float, key: Key) -> Tensor:
     Srivastava et al. 2014, inverted form.  x any shape -> the same.  Raises ArgumentError for a rate outside [0, 1).
     """
     check(0 <= rate < 1, ArgumentError, f"dropout: rate is {rate}. Pass a probability in [0, 1).")
-    kept = kernels.random.bernoulli(np.full(x.shape, 1 - rate, x.dtype), _key("dropout", key))
+    kept = kernels.random.bernoulli(beside(x.data).full(x.shape, 1 - rate, x.dtype), _key("dropout", key))
     return mul(x, Tensor(kept)) * (1 / (1 - rate)) if rate else x

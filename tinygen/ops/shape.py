@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import kernels
 from ..errors import ArgumentError, DTypeError, ShapeError, shape_text, shown
+from ..kernels._devices import beside, to_numpy
 from ..primitive import primitive
 from ..tensor import Tensor
 from ._axes import axis_number, axis_numbers
@@ -278,8 +279,9 @@ def _positions(op, index, size):
     """Checked int64 positions in [-size, size)."""
     if index.dtype.kind not in "iu":
         raise DTypeError(f"{op}: index is {index.dtype}. Pass integers.")
-    if index.size and not (-size <= index.min() and index.max() < size):
-        raise ArgumentError(f"{op}: index has {index.min()} to {index.max()}, the axis has length {size}.")
+    values = to_numpy(index)  # from a GPU they have to come here to be refused, which waits for it
+    if index.size and not (-size <= values.min() and values.max() < size):
+        raise ArgumentError(f"{op}: index has {values.min()} to {values.max()}, the axis has length {size}.")
     return index if index.dtype == np.int64 else kernels.elementwise.cast(index, dtype=np.dtype(np.int64))
 
 
@@ -311,7 +313,7 @@ def _advanced(x, keys):
     except (ValueError, TypeError, IndexError) as error:
         raise ArgumentError(f"index: integer arrays for axes of length {shape_text(lengths)}: {error}.") from None
     merged = reshape(view, shape=(*view.shape[:first], math.prod(lengths), *view.shape[behind:]))
-    return gather(merged, positions, axis=first)
+    return gather(merged, Tensor(beside(merged.data).asarray(positions)), axis=first)
 
 
 def _sorted_keys(x, keys):

@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import kernels
 from ..errors import ArgumentError, DTypeError, InPlaceError, ShapeError, shape_text
+from ..kernels._devices import address, moved
 from ..tensor import Array, Tensor
 
 
@@ -40,11 +41,21 @@ class Block:
 
     def _move(self) -> Array:
         flat = kernels.optim.gather(*[p.data for p in self.params])
+        self._share(flat)
+        return flat
+
+    def _share(self, flat: Array) -> None:
         start = 0
         for p in self.params:
             p.data = flat[start : start + p.size].reshape(p.shape)
             start += p.size
-        return flat
+
+    def to(self, device: str) -> None:
+        """Move the block and the parameters in it."""
+        self.verify()
+        self.flat = moved(self.flat, device)
+        self._share(self.flat)
+        self._homes = [p.data for p in self.params]
 
     def verify(self) -> None:
         """Raise InPlaceError if a parameter's data has been replaced by another array."""
@@ -86,14 +97,10 @@ def _shared_memory(params: list[Tensor]) -> Array | None:
     base = params[0].data.base
     if base is None or base.ndim != 1 or not base.flags.c_contiguous:
         return None
-    start = end = _address(params[0].data)
+    start = end = address(params[0].data)
     for p in params:
-        if p.data.base is not base or not p.data.flags.c_contiguous or (p.size and _address(p.data) != end):
+        if p.data.base is not base or not p.data.flags.c_contiguous or (p.size and address(p.data) != end):
             return None
         end += p.data.nbytes
-    first = (start - _address(base)) // base.itemsize
+    first = (start - address(base)) // base.itemsize
     return base[first : first + (end - start) // base.itemsize]
-
-
-def _address(a: Array) -> int:
-    return a.ctypes.data

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import kernels
 from ..errors import ArgumentError, CheckpointError, check, shape_text
+from ..kernels._devices import beside, moved, to_numpy
 from ..step import guard, replayed, static
 from ..tensor import Array, Tensor
 from .block import Block
@@ -30,13 +31,14 @@ class Optimizer:
         self.block = Block(name, params)
         self.max_norm = max_norm
         flat = self.block.flat
-        self._step: Array = np.zeros_like(flat, shape=1, dtype=np.int64)
-        self._lr: Array = np.zeros_like(flat, shape=1, dtype=np.float64)
-        self._scale: Array = np.ones_like(self._lr)
-        self._norm: Array = np.zeros_like(self._lr)
+        xp = beside(flat)
+        self._step: Array = xp.zeros(1, np.int64)
+        self._lr: Array = xp.zeros(1, np.float64)
+        self._scale: Array = xp.ones(1, np.float64)
+        self._norm: Array = xp.zeros(1, np.float64)
         self.lr = lr
         # a buffer that the chosen options do not use is empty
-        self._buffers = {b: np.zeros_like(flat, shape=flat.size if used else 0) for b, used in buffers.items()}
+        self._buffers = {b: xp.zeros(flat.size if used else 0, flat.dtype) for b, used in buffers.items()}
 
     def _launch(self, changed: tuple[Array, ...], gradients: list[Array]) -> None:
         """Update `changed`, the block of parameters and its buffers in the order named, in place."""
@@ -76,7 +78,7 @@ class Optimizer:
     @property
     def lr(self) -> float:
         """The learning rate: of the latest update when it follows a schedule.  Assign a number or a schedule."""
-        return float(self._lr[0])
+        return float(to_numpy(self._lr)[0])
 
     @lr.setter
     def lr(self, value: float | Schedule) -> None:
@@ -89,19 +91,28 @@ class Optimizer:
     @property
     def updates(self) -> int:
         """How many updates were done."""
-        return int(self._step[0])
+        return int(to_numpy(self._step)[0])
 
     @property
     def norm(self) -> float:
         """Euclidean norm of all gradients at the latest update, before clipping; 0 unless max_norm was given."""
-        return float(self._norm[0])
+        return float(to_numpy(self._norm)[0])
+
+    def to(self, device: str) -> Any:
+        """Move the state, and the parameters with it, to "cpu" or "cuda"; returns self."""
+        self.block.to(device)
+        self._step, self._lr, self._scale, self._norm = (
+            moved(a, device) for a in (self._step, self._lr, self._scale, self._norm)
+        )
+        self._buffers = {name: moved(a, device) for name, a in self._buffers.items()}
+        return self
 
     def _state(self) -> dict[str, Array]:
         return {"step": self._step, "lr": self._lr, **{name: a for name, a in self._buffers.items() if a.size}}
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Everything that the next update depends on besides parameters and constructor arguments, as copies."""
-        return {name: a.copy() for name, a in self._state().items()}
+        return {name: to_numpy(a).copy() for name, a in self._state().items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what state_dict gave; all or nothing.  Raises CheckpointError when names, shapes or types differ."""
@@ -117,4 +128,4 @@ class Optimizer:
                     f"here {a.dtype} {shape_text(a.shape)}. It belongs to other parameters."
                 )
         for key, a in mine.items():
-            a[...] = np.asarray(state[key])
+            a[...] = beside(a).asarray(state[key])
