@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +22,7 @@ import numpy as np
 from .._numba import CHUNK, inlined, jit, specialised
 from .._prepared import effect, prepared
 from .._units import units
+from ._blocks import blocks
 
 Array = Any
 Formula = Callable[..., Any]
@@ -59,25 +59,6 @@ def planned(outer: int, reduced: int, inner: int, *, split: bool = True) -> Plan
     parts = max(1, -(-reduced // per_part))
     units, group = outer * parts * columns, max(1, CHUNK // (per_part * width))
     return Plan(outer, reduced, inner, taken, per_part, parts, columns, group, -(-units // group))
-
-
-@lru_cache(maxsize=4096)
-def blocks(shape: tuple[int, ...], axes: tuple[int, ...]) -> list[tuple[int, int, int]]:
-    """(outer, reduced, inner) of each block of neighbouring reduced axes, the last block first."""
-    merged: list[list[Any]] = []  # [length, reduced or kept], alternating
-    for i, n in enumerate(shape):
-        if merged and merged[-1][1] == (i in axes):
-            merged[-1][0] *= n
-        elif n != 1:
-            merged.append([n, i in axes])
-    found, inner = [], 1
-    while merged:
-        n, reduced = merged.pop()
-        if reduced:
-            found.append((prod([m for m, _ in merged]), n, inner))
-        else:
-            inner *= n
-    return found or [(1, 1, inner)]
 
 
 # -- ways to combine, and to read -----------------------------------------------------------------------------------

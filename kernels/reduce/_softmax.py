@@ -18,7 +18,8 @@ from .. import _math
 from .._numba import CHUNK, inlined, specialised
 from .._prepared import prepared
 from .._units import units
-from ._lanes import WIDTH, U, blocks, entry, larger, loops, planned, plus
+from ._blocks import blocks
+from ._lanes import WIDTH, U, entry, larger, loops, planned, plus
 from ._softmax_rows import logsumexp_rows, softmax_rows
 
 Array = Any
