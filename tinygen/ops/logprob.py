@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import kernels
 from ..errors import ArgumentError, DTypeError, ShapeError, check, shown
+from ..kernels._devices import beside, to_numpy
 from ..primitive import primitive
 from ..tensor import Tensor
 from .elementwise import cast, equal, exp, expm1, sigmoid, softplus
@@ -97,16 +98,18 @@ def categorical_head(labels, logits, *, event_ndim=0):
             f"got {shown(('labels', labels), ('logits', logits))}."
         )
     _check_event_ndim(name, event_ndim, labels.ndim)
-    if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < logits.shape[-1]:
+    values = to_numpy(labels)  # from a GPU they have to come here to be refused, which waits for it
+    if labels.size and not 0 <= int(values.min()) <= int(values.max()) < logits.shape[-1]:
         raise ArgumentError(
-            f"{name}: labels run from {labels.min()} to {labels.max()}, logits have {logits.shape[-1]} categories. "
+            f"{name}: labels run from {values.min()} to {values.max()}, logits have {logits.shape[-1]} categories. "
             f"Labels must be in [0, {logits.shape[-1]})."
         )
     return kernels.logprob.categorical_head(labels, logits, event_ndim=event_ndim)
 
 
 def _onehot(labels, logits):
-    return cast(equal(expand_dims(labels, axis=-1), np.arange(logits.shape[-1])), dtype=str(logits.dtype))
+    categories = beside(logits.data).asarray(np.arange(logits.shape[-1]))
+    return cast(equal(expand_dims(labels, axis=-1), categories), dtype=str(logits.dtype))
 
 
 @categorical_head.definition
