@@ -10,7 +10,7 @@ MYPY_TREE := build/mypy
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test exhaustive parity lint format bench clean distclean
+.PHONY: help demo test exhaustive parity cuda-host lint format bench clean distclean
 # Workers of several threads each share the cores: a waiting thread of PyTorch must sleep, not spin (ours know when to).
 export OMP_WAIT_POLICY ?= passive
 
@@ -28,6 +28,9 @@ exhaustive: $(VENV)/.test ## what hypothesis draws, and the long tests
 
 parity: $(VENV)/.bench ## against PyTorch
 	@$(PYTEST) -m parity
+
+cuda-host: $(VENV)/.test ## CUDA kernels without a GPU: run on the host in all orders, under sanitizers; compiled by nvcc
+	@$(PYTEST) tests/test_cuda_host.py tests/test_cuda_faults.py
 
 lint: $(VENV)/.test $(VENV)/.dev ## ruff, its formatter, mypy
 	@$(BIN)/ruff check .

@@ -1,0 +1,247 @@
+"""CUDA kernels without a GPU: compiled for the host and run, threads in several orders, against the reference."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cudacases import draw, draws, has_cuda, ported, results
+from test_optim import OPTIMIZERS, values
+
+import tinygen as tg
+from tinygen import kernels
+from tinygen.errors import DeviceError
+from tinygen.kernels._cuda import gate, host_build
+from tinygen.testing import emulated_cuda, laws
+
+ORDERS = 0, -1, 1, 2, 3
+DTYPES = [pytest.param(np.float32, id="f32"), pytest.param(np.float64, id="f64")]
+
+LACKING = {  # kernels without a CUDA implementation; the list only shrinks
+    "causal": "sample",
+    "conv": "conv2d conv2d_bias_act conv2d_input_grad conv2d_then conv2d_weight_bias_grad conv2d_weight_grad "
+    "max_pool2d max_pool2d_grad pool2d pool2d_grad",
+    "coupling": "affine_coupling affine_coupling_grad affine_coupling_inverse affine_coupling_inverse_grad "
+    "live_weights live_weights_grad masked_affine_coupling masked_affine_coupling_grad masked_affine_coupling_inverse "
+    "masked_affine_coupling_inverse_grad",
+    "norm": "batch_norm batch_norm_eval batch_norm_grad layer_norm layer_norm_grad running_statistics weight_norm "
+    "weight_norm_grad",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiler():
+    try:
+        host_build.compiler()
+    except host_build.CompilerMissing as error:
+        pytest.skip(str(error))
+
+
+def test_which_kernels_lack_cuda():
+    lacking = {name for name, kernel in kernels.registry.items() if not has_cuda(kernel)}
+    assert lacking == {f"{family}.{name}" for family, names in LACKING.items() for name in names.split()}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ported())
+def test_values_and_gradients_equal_the_reference(name, dtype):
+    case = ported()[name]
+    for seed in range(3):
+        with kernels.backend("reference"):
+            expected = results(case, "cpu", dtype, seed)
+        with emulated_cuda():
+            got = results(case, "cuda", dtype, seed)
+        for i, (a, b) in enumerate(zip(got, expected, strict=True)):
+            laws.close(a, b, what=f"{name}, seed {seed}, result {i}", factor=case.tolerance)
+
+
+@pytest.mark.parametrize("name", ported())
+def test_the_same_bits_in_every_order(name):
+    made = []
+    for order in ORDERS:
+        with emulated_cuda(order):
+            made.append(results(ported()[name], "cuda", np.float32))
+    for others in made[1:]:
+        for a, b in zip(made[0], others, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", draws(np.float32))
+def test_draws_equal_the_reference(name, dtype):
+    with kernels.backend("reference"):
+        expected = draw(name, "cpu", dtype)
+    for order in ORDERS:
+        with emulated_cuda(order):
+            got = draw(name, "cuda", dtype)
+        if name.startswith("normal"):
+            np.testing.assert_allclose(got, expected, rtol=0, atol=32 * np.finfo(dtype).eps)
+        else:
+            np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("shape", [(40_000,), (2, 30_000), (3, 20_000, 2), (5000, 40), (2, 3, 700, 3)])
+def test_long_sums_are_cut_into_parts(shape):
+    x = np.random.Generator(np.random.Philox(2)).standard_normal(shape).astype(np.float32)
+    for name in ("sum", "max", "min"):
+        for axes in ((0,), (len(shape) - 1,), tuple(range(len(shape)))):
+            with kernels.backend("reference"):
+                expected = kernels.registry[f"reduce.{name}"](x, axes=axes)
+            for order in (0, 4):
+                with emulated_cuda(order):
+                    got = kernels.registry[f"reduce.{name}"](tg.Tensor(x).to("cuda").data, axes=axes).get()
+                np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-5)
+
+
+def test_arrays_of_many_axes_are_walked_in_parts():
+    shape = (2, 1, 2, 1, 3, 1, 2, 1, 2, 1)
+    a, b = np.arange(48.0).reshape(shape), np.arange(16.0).reshape(1, 2, 1, 2, 1, 2, 1, 2, 1, 1)
+    with emulated_cuda(1):
+        got = tg.Tensor(a).to("cuda") - tg.Tensor(b).to("cuda")
+    np.testing.assert_array_equal(got.numpy(), a - b)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_updates_equal_the_reference(name, dtype):
+    make, options = OPTIMIZERS[name]
+
+    def trained(device):
+        opt = make([tg.Tensor(a).requires_grad_() for a in values(0, dtype)], max_norm=1.0, **options).to(device)
+        for step in range(1, 6):
+            opt.update([tg.Tensor(g).to(device) for g in values(step, dtype)])
+        return [p.numpy() for p in opt.block.params], opt.norm
+
+    with kernels.backend("reference"):
+        expected, norm = trained("cpu")
+    for order in (0, 1):
+        with emulated_cuda(order):
+            got, found = trained("cuda")
+        np.testing.assert_allclose(found, norm, rtol=1e-6)
+        for a, b in zip(got, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=200 * np.finfo(dtype).eps)
+
+
+def test_a_vae_trains_as_on_the_cpu():
+    from tinygen import models, optim
+
+    x = np.random.Generator(np.random.Philox(0)).integers(0, 17, (16, 8, 8, 1), dtype=np.uint8)
+
+    def losses(device):
+        vae = models.VAE(shape=(8, 8, 1), levels=17, hidden=32, latent=4, key=tg.Key(0)).to(device)
+        adam = optim.Adam(vae.parameters(), lr=1e-3)
+        batch, found = tg.Tensor(x).to(device), []
+        for step in range(3):
+            loss = vae.loss(batch, key=tg.Key(1).fold_in(step).to(device))
+            adam.update(tg.grad(loss, vae.parameters()))
+            found.append(float(loss))
+        return found
+
+    with emulated_cuda():
+        there = losses("cuda")
+    with kernels.backend("reference"):
+        np.testing.assert_allclose(there, losses("cpu"), rtol=1e-5)
+
+
+# -- devices -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_tensor_moves_there_and_back_with_its_gradient():
+    x = tg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    with emulated_cuda():
+        y = x.to("cuda")
+        assert (x.device, y.device, repr(y)) == ("cpu", "cuda", "tensor([1., 2., 3.], float32, cuda, made by transfer)")
+        (g,) = tg.grad((y * y * 0.5).sum().to("cpu"), [x])
+    assert g.device == "cpu"
+    np.testing.assert_array_equal(g.numpy(), x.numpy())
+
+
+def test_nothing_is_transferred_unasked():
+    with emulated_cuda():
+        x, y = tg.Tensor(np.ones(3)).to("cuda"), tg.Tensor(np.ones(3))
+        for convert in (np.asarray, np.exp, lambda x: np.add(x, 1)):
+            for of in (x, x.data):
+                with pytest.raises(TypeError):
+                    convert(of)
+        for mixed in (lambda: x + y, lambda: y * x, lambda: tg.ops.concat(y, x)):
+            with pytest.raises(DeviceError, match=r"arrays of different devices \(numpy.ndarray, tinygen.HostArray\)"):
+                mixed()
+        with pytest.raises(TypeError, match="unasked"):
+            x.data[...] = y.data
+
+
+def test_keys_and_their_draws_move():
+    key = tg.Key(3)
+    with emulated_cuda():
+        there = key.to("cuda")
+        assert there == key
+        assert there.fold_in("a") == key.fold_in("a")
+        drawn = tg.ops.normal((4, 5), key=there)
+        kept = tg.ops.dropout(drawn, rate=0.5, key=there.fold_in(1))
+    assert (drawn.device, kept.device) == ("cuda", "cuda")
+
+
+def test_modules_and_optimizers_move():
+    from tinygen import nn, optim
+
+    layer = nn.Linear(3, 2, key=tg.Key(0))
+    adam = optim.Adam(layer.parameters(), lr=0.1)
+    state, before = adam.state_dict(), layer.state_dict()
+    with emulated_cuda():
+        adam.to("cuda")
+        assert {p.device for p in layer.to("cuda").parameters()} == {"cuda"}
+        assert adam.lr == 0.1
+        for name, a in layer.state_dict().items():
+            np.testing.assert_array_equal(a, before[name])
+        layer.load_state_dict(before)
+        adam.load_state_dict(state)
+        adam.to("cpu")
+    assert {p.device for p in layer.parameters()} == {"cpu"}
+    adam.update([tg.Tensor(np.ones(p.shape, np.float32)) for p in layer.parameters()])
+
+
+def test_steps_are_not_recorded_there():
+    with emulated_cuda():
+        x = tg.Tensor(np.ones(3)).to("cuda")
+        with pytest.raises(DeviceError, match="recorded on the CPU only"):
+            tg.step(lambda x: x + 1)(x)
+        with pytest.raises(DeviceError, match="recorded on the CPU only"):
+            tg.step(lambda: x + 1)()
+
+
+# -- sanitizers, compilers ---------------------------------------------------------------------------------------------
+
+
+def under(sanitizer: str, *names: str) -> subprocess.CompletedProcess[str]:
+    before, environment = host_build.watched(sanitizer)
+    program = Path(__file__).parent / "cudacases.py"
+    return subprocess.run(
+        [*before, sys.executable, str(program), *names],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+def test_address_sanitizer_is_silent_on_a_case():
+    done = under("address", "sum", "bits 5")
+    assert (done.returncode, done.stdout) == (0, "2 ran\n"), done.stderr
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("sanitizer", ["address", "thread"])
+def test_sanitizers_are_silent(sanitizer):
+    done = under(sanitizer)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(" ran\n")
+
+
+@pytest.mark.exhaustive
+def test_kernels_compile_for_gpus_and_take_no_more_than_the_table_says(tmp_path):
+    if gate.nvcc() is None:
+        pytest.skip("NO NVCC: no kernel is compiled for a GPU here. Install CUDA's nvcc.")
+    assert gate.main([]) == 0
