@@ -31,6 +31,7 @@ parity: $(VENV)/.bench ## against PyTorch
 
 cuda-host: $(VENV)/.test ## CUDA kernels without a GPU: run on the host in all orders, under sanitizers; compiled by nvcc
 	@$(PYTEST) tests/test_cuda_host.py tests/test_cuda_faults.py
+	@$(BIN)/python tests/cudamutants.py
 
 lint: $(VENV)/.test $(VENV)/.dev ## ruff, its formatter, mypy
 	@$(BIN)/ruff check .

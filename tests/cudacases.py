@@ -1,18 +1,26 @@
-"""The registry's cases on the emulated CUDA device; under a sanitizer: `python tests/cudacases.py [name]`."""
+"""What the emulated CUDA device is tried on; under a sanitizer: `python tests/cudacases.py [name]`.
+
+The registry's cases with their gradients, and what those are too small for or leave out: long rows, several tiles,
+draws, optimizers.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
+from test_optim import OPTIMIZERS, values
 
 import tinygen as tg
 from tinygen import kernels
 from tinygen.errors import DeviceError
 from tinygen.testing import Case, emulated_cuda
 from tinygen.testing.cases import cases
+
+Results = list[np.ndarray]
 
 
 def has_cuda(kernel: kernels.Kernel) -> bool:
@@ -23,7 +31,14 @@ def has_cuda(kernel: kernels.Kernel) -> bool:
     return True
 
 
-def results(case: Case, device: str, dtype: Any, seed: int = 0) -> list[np.ndarray]:
+def generator(seed: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(seed))
+
+
+# -- the registry -----------------------------------------------------------------------------------------------------
+
+
+def results(case: Case, device: str, dtype: Any, seed: int = 0) -> Results:
     """Outputs of a case, then the gradients for random cotangents; no gradient is an empty array."""
     inputs, params = case.draw(seed, dtype)
     tensors = [tg.Tensor(a).to(device) for a in inputs]
@@ -31,8 +46,8 @@ def results(case: Case, device: str, dtype: Any, seed: int = 0) -> list[np.ndarr
     made = case.op(*tensors, **params)
     ys = list(made) if isinstance(made, tuple | list) else [made]
     live = [y for y in ys if y.requires_grad]
-    generator = np.random.Generator(np.random.Philox(seed))
-    cotangents = [tg.Tensor(generator.standard_normal(y.shape).astype(y.dtype)).to(device) for y in live]
+    random = generator(seed)
+    cotangents = [tg.Tensor(random.standard_normal(y.shape).astype(y.dtype)).to(device) for y in live]
     gradients = tg.grad(live, moving, cotangents, allow_unused=True) if live and moving else []
     return [y.numpy() for y in ys] + [np.empty(0) if g is None else g.numpy() for g in gradients]
 
@@ -51,38 +66,90 @@ def ported() -> dict[str, Case]:
     return found
 
 
-KEY = np.array([0x12345678, 0x9ABCDEF0], np.uint32)
+# -- beyond it --------------------------------------------------------------------------------------------------------
 
 
-def draws(dtype: Any) -> dict[str, tuple[tuple[np.ndarray, ...], dict[str, Any]]]:
-    """What kernels of the random family take: (arrays, parameters) by name; they have no cases."""
-    dtype, generator = np.dtype(dtype), np.random.Generator(np.random.Philox(1))
-    p, logits = generator.uniform(size=(7, 5)).astype(dtype), generator.standard_normal((70, 4)).astype(dtype)
+def _kernel(name: str, *arrays: np.ndarray, **params: Any) -> Callable[[str], Results]:
+    def run(device: str) -> Results:
+        made = kernels.registry[name](*[tg.Tensor(a).to(device).data for a in arrays], **params)
+        return [tg.Tensor(a).numpy() for a in (made if isinstance(made, tuple) else (made,))]
+
+    return run
+
+
+def _trained(name: str, dtype: Any) -> Callable[[str], Results]:
+    make, options = OPTIMIZERS[name]
+
+    def run(device: str) -> Results:
+        opt = make([tg.Tensor(a).requires_grad_() for a in values(0, dtype)], max_norm=1.0, **options).to(device)
+        for step in range(1, 6):
+            opt.update([tg.Tensor(g).to(device) for g in values(step, dtype)])
+        return [p.numpy() for p in opt.block.params] + list(opt.state_dict().values())
+
+    return run
+
+
+@cache
+def extras(kind: Any) -> dict[str, Callable[[str], Results]]:
+    """By name, f(device) -> arrays."""
+    dtype, random = np.dtype(kind), generator(1)
+
+    def normal(*shape: int) -> np.ndarray:
+        return random.standard_normal(shape).astype(dtype)
+
+    key = np.array([0x12345678, 0x9ABCDEF0], np.uint32)
+    p, logits = random.uniform(size=(7, 5)).astype(dtype), normal(70, 4)
     logits[3, 1] = -np.inf
-    found: dict[str, Any] = {"fold_in": ((KEY, KEY[::-1].copy()), {}), "bernoulli": ((p, KEY), {})}
-    found["categorical"] = (logits, KEY), {}
+    found = {
+        "random.fold_in": _kernel("random.fold_in", key, key[::-1].copy()),
+        "random.bernoulli": _kernel("random.bernoulli", p, key),
+        "random.categorical": _kernel("random.categorical", logits, key),
+    }
     for n in (0, 1, 2, 3, 5, 1030):
         shaped = {"shape": (n,), "dtype": dtype}
-        found |= {f"bits {n}": ((KEY,), {"shape": (n,)}), f"permutation {n}": ((KEY,), {"n": n})}
-        found |= {f"uniform {n}": ((KEY,), shaped), f"normal {n}": ((KEY,), shaped)}
-        found[f"uniforms {n}"] = (KEY,), {"n": 3, "size": n, "dtype": dtype}
-    return found
+        found[f"random.bits {n}"] = _kernel("random.bits", key, shape=(n,))
+        found[f"random.permutation {n}"] = _kernel("random.permutation", key, n=n)
+        found[f"random.uniform {n}"] = _kernel("random.uniform", key, **shaped)
+        found[f"random.normal {n}"] = _kernel("random.normal", key, **shaped)
+        found[f"random.uniforms {n}"] = _kernel("random.uniforms", key, n=3, size=n, dtype=dtype)
 
+    ties = random.integers(0, 4, (3, 1000)).astype(dtype)  # the largest many times
+    ties[1, [400, 700]] = np.nan
+    found["reduce.argmax of long rows"] = _kernel("reduce.argmax", ties, axis=1)
+    found["reduce.argmax of columns"] = _kernel("reduce.argmax", np.ascontiguousarray(ties.T), axis=0)
+    for shape in ((9000,), (2, 5000), (3, 2500, 2), (600, 40), (2, 3, 700, 3)):
+        x = normal(*shape)
+        for axes in ((0,), (len(shape) - 1,), tuple(range(len(shape)))):
+            for name in ("sum", "max", "min"):
+                found[f"reduce.{name} {shape} {axes}"] = _kernel(f"reduce.{name}", x, axes=axes)
+    found["reduce.logsumexp of long rows"] = _kernel("reduce.logsumexp", normal(3, 2000), axes=(1,))
 
-def draw(name: str, device: str, dtype: Any) -> np.ndarray:
-    """The draw of `draws` on a device."""
-    arrays, params = draws(dtype)[name]
-    y = kernels.registry[f"random.{name.split()[0]}"](*[tg.Tensor(a).to(device).data for a in arrays], **params)
-    return tg.Tensor(y).numpy()
+    index = random.integers(-9, 9, 600)
+    found["shape.scatter_add of many"] = _kernel("shape.scatter_add", normal(600, 3), index, axis=0, size=9)
+    found["matmul.matmul of tiles"] = _kernel("matmul.matmul", normal(130, 70), normal(70, 67))
+    found["matmul.matmul of tiles, transposed"] = _kernel(
+        "matmul.matmul", normal(2, 70, 130), normal(67, 70), trans_a=True, trans_b=True
+    )
+    found["optim.ema"] = _kernel("optim.ema", normal(300), normal(300), decay=0.9)
+    found["optim.scaled"] = _kernel("optim.scaled", normal(300), np.array([0.3]))
+    found["optim.sum_squares"] = _kernel("optim.sum_squares", normal(9000), normal(3, 4), normal(0))
+    found["optim.clip_scale"] = _kernel("optim.clip_scale", np.array([9.0]), np.array([16.0]), max_norm=1.0)
+    found["optim.clip_scale to none"] = _kernel("optim.clip_scale", np.array([np.inf]), max_norm=1.0)
+    return found | {f"optim.{name}": _trained(name, dtype) for name in OPTIMIZERS}
 
 
 def main(names: list[str]) -> None:
-    """Run cases and draws, for a sanitizer to watch."""
-    chosen = names or [*ported(), *draws(np.float32)]
+    """Run cases and extras, for a sanitizer to watch."""
+    chosen = names or [*ported(), *extras(np.float32)]
     with emulated_cuda():
-        for name in chosen:
-            for dtype in (np.float32, np.float64):
-                draw(name, "cuda", dtype) if name in draws(dtype) else results(cases[name], "cuda", dtype)
+        for dtype in (np.float32, np.float64):
+            more = extras(dtype)
+            for name in chosen:
+                if name in more:
+                    more[name]("cuda")
+                else:
+                    for seed in range(2):
+                        results(cases[name], "cuda", dtype, seed)
     print(f"{len(chosen)} ran")
 
 

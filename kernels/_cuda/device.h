@@ -12,6 +12,7 @@
 // (#define T float, #define T_IS_FLOAT 1) before a file, and expands its #include of the headers beside this one.
 
 #ifndef TG_HOST
+// at least 1 block a multiprocessor: else ptxas spills registers to have room for four
 #define TG_KERNEL(name, threads, ...) extern "C" __global__ void __launch_bounds__(threads, 1) name(__VA_ARGS__)
 #define TG_DYN_SHARED(type, name)                               \
     extern __shared__ __align__(16) unsigned char tg_dynamic[]; \

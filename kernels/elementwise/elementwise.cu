@@ -3,7 +3,7 @@
 // Traffic: one read of each operand and one write, 8 bytes an entry in float32 with one operand, 12 with two; arithmetic
 // 1 (add) to about 40 operations (gelu_grad).  On a GPU with 3 TB/s and 50 TFLOP/s all but the dearest wait for memory.
 // Blocks of 256 threads, 4 entries a thread, 256 apart: a warp's accesses are neighbours, four loads are under way
-// before the first is used, and no alignment is asked of the arrays; eight blocks fill a multiprocessor.
+// before the first is used, and no alignment is asked of the arrays.  Five blocks or more fit on a multiprocessor.
 #include "walk.h"
 
 #define THREADS 256

@@ -30,7 +30,7 @@ def _entries(name: str, n: int, args: tuple[Any, ...], dtype: np.dtype) -> None:
 
 @prepared
 def advance(step: Array, next_step: Array) -> None:
-    launch(SOURCE, "optim_advance", (1,), (32,), (step, next_step), T=FLOAT64)
+    launch(SOURCE, "optim_advance", (1,), (1,), (step, next_step), T=FLOAT64)
 
 
 def schedule(step: Array, lr: Array, *, function: Callable[[int], float]) -> None:
@@ -65,7 +65,7 @@ def clip_scale(*arrays: Array, max_norm: float) -> None:
     several = beside(scale).empty(len(squares), np.float64)
     gather(*squares, several)
     args = several, scale, norm, np.int64(len(squares)), np.float64(max_norm)
-    launch(SOURCE, "optim_clip_scale", (1,), (32,), args, T=FLOAT64)
+    launch(SOURCE, "optim_clip_scale", (1,), (1,), args, T=FLOAT64)
 
 
 @prepared

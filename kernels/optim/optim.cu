@@ -7,9 +7,7 @@
 
 #define NUMBER const index_t i = index_t(blockIdx.x) * THREADS + threadIdx.x
 
-TG_KERNEL(optim_advance, 32, const index_t* step, index_t* next) {
-    if (threadIdx.x == 0) next[0] = step[0] + 1;
-}
+TG_KERNEL(optim_advance, 1, const index_t* step, index_t* next) { next[0] = step[0] + 1; }
 
 // One part of the sum of g^2, in float64.
 TG_KERNEL(optim_squares, THREADS, const T* g, double* parts, const __grid_constant__ Shape s) {
@@ -17,11 +15,10 @@ TG_KERNEL(optim_squares, THREADS, const T* g, double* parts, const __grid_consta
     const Place p = place_in(s);
     const auto square = [=](index_t r) { return double(g[r]) * double(g[r]); };
     const double whole = across<Plus<double>>(along<Plus<double>, double>(p, square), shared);
-    if (p.inside && threadIdx.y == 0) parts[p.part] = whole;
+    if (threadIdx.y == 0) parts[p.part] = whole;
 }
 
-TG_KERNEL(optim_clip_scale, 32, const double* squares, double* scale, double* norm, index_t n, double most) {
-    if (threadIdx.x) return;
+TG_KERNEL(optim_clip_scale, 1, const double* squares, double* scale, double* norm, index_t n, double most) {
     double total = 0;
     for (index_t i = 0; i < n; i++) total += squares[i];
     const double root = sqrt(total), wanted = most / (root + 1e-6);

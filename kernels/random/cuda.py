@@ -36,7 +36,7 @@ def _draw(name: str, y: Array, *args: Array) -> None:
 
 @prepared
 def fold_in(key: Array, data: Array, y: Array) -> None:
-    launch(WORDS, "random_fold_in", (1,), (32,), (key, data, y))
+    launch(WORDS, "random_fold_in", (1,), (1,), (key, data, y))
 
 
 @prepared

@@ -24,7 +24,6 @@ __device__ __forceinline__ T fraction(const Words& made, int k) {
 
 TG_KERNEL(random_uniform, THREADS, const unsigned* key, T* y, index_t n) {
     const index_t block = index_t(blockIdx.x) * THREADS + threadIdx.x;
-    if (PER * block >= n) return;
     const Words made = drawn(key, block);
 #pragma unroll
     for (int k = 0; k < PER; k++)
@@ -56,7 +55,6 @@ __device__ __forceinline__ void polar(T u, T v, T& first, T& second) {
 
 TG_KERNEL(random_normal, THREADS, const unsigned* key, T* y, index_t n) {
     const index_t block = index_t(blockIdx.x) * THREADS + threadIdx.x;
-    if (PER * block >= n) return;
     const Words made = drawn(key, block);
     T z[PER];
 #if T_IS_SINGLE
@@ -75,7 +73,6 @@ TG_KERNEL(random_normal, THREADS, const unsigned* key, T* y, index_t n) {
 
 TG_KERNEL(random_bernoulli, THREADS, const T* p, const unsigned* key, T* y, index_t n) {
     const index_t block = index_t(blockIdx.x) * THREADS + threadIdx.x;
-    if (PER * block >= n) return;
     const Words made = drawn(key, block);
 #pragma unroll
     for (int k = 0; k < PER; k++)

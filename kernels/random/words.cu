@@ -7,15 +7,13 @@
 
 #define THREADS 256
 
-TG_KERNEL(random_fold_in, 32, const unsigned* key, const unsigned* data, unsigned* y) {
-    if (threadIdx.x) return;
+TG_KERNEL(random_fold_in, 1, const unsigned* key, const unsigned* data, unsigned* y) {
     const Words made = philox(data[0], data[1], 0, DERIVE, key[0], key[1]);
     y[0] = made.w[0], y[1] = made.w[1];
 }
 
 TG_KERNEL(random_bits, THREADS, const unsigned* key, unsigned* y, index_t n) {
     const index_t block = index_t(blockIdx.x) * THREADS + threadIdx.x;
-    if (4 * block >= n) return;
     const Words made = drawn(key, block);
 #pragma unroll
     for (int k = 0; k < 4; k++)
