@@ -19,30 +19,20 @@ from numba.extending import intrinsic
 from ._numba import CHUNK
 from ._prepared import unprepared
 from ._simd import INDEX, LINE, ROWS, Emit, get, span, width
-from ._then import STAGES, Step, parsed
+from ._then import ACTIVATION, ADD, ALSO, BIAS, GATE, Step, coded
 from ._units import units
 
 Array = Any
 After = tuple[Array, ...]
 
 STRETCH = 32  # tiles in a unit of a pass over a whole array
-BIAS, ACTIVATION, GATE, ADD, ALSO = range(len(STAGES))
 
 
 @lru_cache(maxsize=1024)
 def _codes(then: tuple[Step, ...], dtype: np.dtype) -> tuple[tuple[int, ...], Array, Array]:
-    """The stages that take an array, and for each stage a code and a slope.
-
-    Code 0: nothing; 1: the step without a slope; 2: the one with.
-    """
-    taking, codes, slopes = [], np.zeros(len(STAGES), np.int64), np.zeros(len(STAGES), dtype)
-    for name, parameter in map(parsed, then):
-        at = next(i for i, names in enumerate(STAGES) if name in names)
-        if at in (BIAS, GATE, ADD):
-            taking.append(at)
-        slope = parameter[1] if at == ALSO else parameter
-        codes[at], slopes[at] = (1, 0) if slope is None else (2, slope)
-    return tuple(taking), codes, slopes
+    """`coded` in arrays."""
+    taking, codes, slopes = coded(then)
+    return taking, np.array(codes, np.int64), np.array(slopes, dtype)
 
 
 @lru_cache(maxsize=8)

@@ -22,6 +22,7 @@ Step = Any  # a name, or (name, parameter)
 ACTIVATIONS = "relu", "leaky_relu"
 GATES = "relu_grad", "leaky_relu_grad"
 STAGES = ("bias",), ACTIVATIONS, GATES, ("add",), ("also",)
+BIAS, ACTIVATION, GATE, ADD, ALSO = range(len(STAGES))
 
 
 def parsed(step: Step) -> tuple[str, Any]:
@@ -45,6 +46,21 @@ def supports(then: tuple[Step, ...]) -> bool:
         return False
     places = [next(i for i, stage in enumerate(STAGES) if name in stage) for name in names]
     return all(a < b for a, b in pairwise(places))
+
+
+def coded(then: tuple[Step, ...]) -> tuple[tuple[int, ...], list[int], list[float]]:
+    """The stages that take an array, and for each stage a code and a slope: what compiled code follows.
+
+    Code 0: nothing; 1: the step without a slope; 2: the one with.
+    """
+    taking, codes, slopes = [], [0] * len(STAGES), [0.0] * len(STAGES)
+    for name, parameter in map(parsed, then):
+        at = next(i for i, names in enumerate(STAGES) if name in names)
+        if at in (BIAS, GATE, ADD):
+            taking.append(at)
+        slope = parameter[1] if at == ALSO else parameter
+        codes[at], slopes[at] = (1, 0.0) if slope is None else (2, slope)
+    return tuple(taking), codes, slopes
 
 
 def outputs(then: tuple[Step, ...], y: Any) -> Any:
