@@ -1,96 +1,72 @@
-// Products of matrices, and what may follow one in the same pass: bias, activation, gate, addition, a second output.
+// Matrix products: y[z] = a[z] b[z], (m, k) by (k, n), for all z of a batch, then the steps of epilogue.h.
 //
-// 2 M N K operations for M K + K N + M N entries, each read or written once where the caches hold a panel: bound by
-// arithmetic for all but the thinnest.  A block of 256 threads makes a tile of 64 x 64, a thread 4 x 4 of it, 16 apart:
-// for 16 products it reads 8 numbers of shared memory, in which neighbours lie in neighbouring banks.  Panels 16 deep
-// pass through 8 KB of shared memory (16 in float64), a column wider than the tile so that writing them across meets
-// other banks too.  A sum runs over k in order, in T, one fused multiply-add a term, whatever the grid.
-#include "formulas.h"
+// 2 m n k operations.  A block makes a tile of 64 x 64: a is read n / 64 times, b m / 64 times, from the L2 cache but
+// for the first time, and y is written once.  Blocks that lie side by side in y follow one another, so that they share
+// rows of a.  128 threads a block: see tile.h.
+//
+// Where the tiles are too few to fill a GPU, the sum over k is cut into parts, each made by blocks of its own; a second
+// kernel adds them in order, for an access or two more for each part and entry of y.
 #include "walk.h"
+#include "tile.h"
+#include "epilogue.h"
 
-#define THREADS 256
-#define TILE 64
-#define DEPTH 16
-#define SIDE 16           // threads along a side of the tile
-#define EACH (TILE / SIDE)
-
-struct Sizes {  // cuda.py fills both
-    index_t m, n, k;
-    index_t a_row, a_k, b_k, b_column;  // entries between neighbours
-};
-struct Then {
-    int activation, gate, also, unused;  // codes of `activated`
-    double slope, gate_slope, also_slope;
+struct Product {  // cuda.py fills it; steps and sizes count entries
+    index_t m, n, k, a_row, a_k, b_k, b_column;
+    index_t size;         // of y, with the whole batch
+    index_t parts, each;  // parts of a sum over k, and the terms of each
 };
 
-enum { NONE, RELU, LEAKY_RELU, TANH, SIGMOID, SOFTPLUS, ELU };
-
-__device__ __forceinline__ T activated(int code, T slope, T z) {
-    switch (code) {
-        case RELU: return z < 0 ? T(0) : z;
-        case LEAKY_RELU: return z > 0 ? z : slope * z;
-        case TANH: return tanh(z);
-        case SIGMOID: return sigmoid_of(z);
-        case SOFTPLUS: return softplus_of(z);
-        case ELU: return z > 0 ? z : slope * expm1(z);
-        default: return z;
-    }
-}
-
-// A panel of DEPTH x TILE entries, zeros beyond the end.  The threads are laid along the axis whose entries neighbour.
-__device__ __forceinline__ void load(T (*panel)[TILE + 1], const T* x, index_t first, index_t end, index_t step,
-                                     index_t k, index_t k_end, index_t k_step) {
-#pragma unroll
-    for (int j = 0; j < EACH; j++) {
-        const int t = threadIdx.x, deep = k_step == 1 ? t % DEPTH : t / TILE + THREADS / TILE * j;
-        const int i = k_step == 1 ? t / DEPTH + THREADS / DEPTH * j : t % TILE;
-        const bool inside = first + i < end && k + deep < k_end;
-        panel[deep][i] = inside ? x[(first + i) * step + (k + deep) * k_step] : T(0);
-    }
-}
-
-TG_KERNEL(matmul_product, THREADS, const T* a, const T* b, T* y, const __grid_constant__ Sizes s,
-          const __grid_constant__ Way<2> batch, const __grid_constant__ Then then, const T* bias, const T* gate,
-          const T* added, T* second) {
-    __shared__ T left[DEPTH][TILE + 1], right[DEPTH][TILE + 1];
-    const index_t columns = (s.n + TILE - 1) / TILE, rows = (s.m + TILE - 1) / TILE;
-    const index_t unit = blockIdx.x / columns, z = unit / rows;
-    const index_t row = (unit - z * rows) * TILE, column = (blockIdx.x - unit * columns) * TILE;
+// sums: y, or where there are several parts (parts, *y.shape).  totals, if any: (parts, n), the sums of b's columns.
+TG_KERNEL(matmul_tile, THREADS, const T* a, const T* b, T* sums, T* totals, const __grid_constant__ Product p,
+          const __grid_constant__ Way<2> way, const T* bias, const T* gate, const T* other, T* also,
+          const __grid_constant__ Then then) {
+    __shared__ Slab left, right;
+    const index_t wide = (p.n + TILE - 1) / TILE, high = p.m > 0 ? (p.m + TILE - 1) / TILE : 1;
+    index_t unit = blockIdx.x;
+    const index_t column = unit % wide * TILE;
+    unit /= wide;
+    const index_t row = unit % high * TILE;
+    unit /= high;
+    const index_t part = unit % p.parts, z = unit / p.parts;
     index_t at[2];
-    places(batch, z, at);
-
-    T sum[EACH][EACH] = {};
-    const int ty = threadIdx.x / SIDE, tx = threadIdx.x % SIDE;
-    for (index_t k = 0; k < s.k; k += DEPTH) {
-        load(left, a + at[0], row, s.m, s.a_row, k, s.k, s.a_k);
-        load(right, b + at[1], column, s.n, s.b_column, k, s.k, s.b_k);
+    places(way, z, at);
+    const T *from_a = a + at[0] + row * p.a_row, *from_b = b + at[1] + column * p.b_column;
+    const int high_mine = int(tg_min(index_t(TILE), p.m - row)), wide_mine = int(tg_min(index_t(TILE), p.n - column));
+    T acc[ROWS][COLUMNS] = {}, total = 0;
+    const index_t start = part * p.each, stop = tg_min(p.k, start + p.each);
+    for (index_t k = start; k < stop; k += DEPTH) {
+        const int deep = int(tg_min(index_t(DEPTH), stop - k));
+        const T *next_a = from_a + k * p.a_k, *next_b = from_b + k * p.b_k;
+        bring(left, p.a_row == 1, [&](int i, int s) {
+            return i < high_mine && s < deep ? next_a[i * p.a_row + s * p.a_k] : T(0);
+        });
+        bring(right, p.b_column == 1, [&](int j, int s) {
+            return j < wide_mine && s < deep ? next_b[s * p.b_k + j * p.b_column] : T(0);
+        });
         __syncthreads();
-#pragma unroll
-        for (int d = 0; d < DEPTH; d++) {
-            T u[EACH], v[EACH];
-#pragma unroll
-            for (int i = 0; i < EACH; i++) u[i] = left[d][ty + SIDE * i], v[i] = right[d][tx + SIDE * i];
-#pragma unroll
-            for (int i = 0; i < EACH; i++)
-#pragma unroll
-                for (int j = 0; j < EACH; j++) sum[i][j] = fma(u[i], v[j], sum[i][j]);
-        }
+        multiply(left, right, acc);
+        if (totals && row == 0) total = plus_line(right, total);
         __syncthreads();
     }
-
+    if (totals && row == 0 && threadIdx.x < TILE && column + threadIdx.x < p.n)
+        totals[part * p.n + column + threadIdx.x] = total;
 #pragma unroll
-    for (int i = 0; i < EACH; i++)
+    for (int r = 0; r < ROWS; r++)
 #pragma unroll
-        for (int j = 0; j < EACH; j++) {
-            const index_t r = row + ty + SIDE * i, c = column + tx + SIDE * j;
-            if (r >= s.m || c >= s.n) continue;
-            const index_t to = ((batch.first + z) * s.m + r) * s.n + c;
-            T value = sum[i][j];
-            if (bias) value += bias[c];
-            value = activated(then.activation, T(then.slope), value);
-            if (gate) value = gate[to] > 0 ? value : then.gate == RELU ? T(0) : T(then.gate_slope) * value;
-            if (added) value += added[to];
-            y[to] = value;
-            if (second) second[to] = activated(then.also, T(then.also_slope), value);
+        for (int c = 0; c < COLUMNS; c++) {
+            const index_t i = row + tile_row(r), j = column + tile_column(c);
+            if (i >= p.m || j >= p.n) continue;
+            const index_t to = ((way.first + z) * p.m + i) * p.n + j;
+            if (p.parts > 1)
+                sums[part * p.size + to] = acc[r][c];
+            else
+                finish(acc[r][c], sums, to, j, bias, gate, other, also, then);
         }
+}
+
+// y = the parts (parts, n) in order, then the steps; rows of y have `columns` entries.  An entry a thread.
+TG_KERNEL(matmul_combine, 256, const T* sums, T* y, index_t n, index_t columns, index_t parts, const T* bias,
+          const T* gate, const T* other, T* also, const __grid_constant__ Then then) {
+    const index_t i = index_t(blockIdx.x) * 256 + threadIdx.x;
+    if (i < n) finish(combined(sums, i, n, parts), y, i, i % columns, bias, gate, other, also, then);
 }
