@@ -22,8 +22,6 @@ DTYPES = [pytest.param(np.float32, id="f32"), pytest.param(np.float64, id="f64")
 
 LACKING = {  # kernels without a CUDA implementation; the list only shrinks
     "causal": "sample",
-    "conv": "conv2d conv2d_bias_act conv2d_input_grad conv2d_then conv2d_weight_bias_grad conv2d_weight_grad "
-    "max_pool2d max_pool2d_grad pool2d pool2d_grad",
     "coupling": "affine_coupling affine_coupling_grad affine_coupling_inverse affine_coupling_inverse_grad "
     "live_weights live_weights_grad masked_affine_coupling masked_affine_coupling_grad masked_affine_coupling_inverse "
     "masked_affine_coupling_inverse_grad",

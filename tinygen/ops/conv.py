@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import kernels
 from ..errors import ArgumentError, DTypeError, ShapeError, shape_text, shown
+from ..kernels._devices import beside
 from ..kernels.conv import out_hw
 from ..primitive import primitive
 from ..tensor import Tensor
@@ -322,7 +323,7 @@ def max_pool2d_grad(x, g_y, *, size, stride=None):
 
 def _still(x):
     """The cotangent of an input that only chooses: the choice does not change, except at ties."""
-    return Tensor(np.zeros_like(x.data))
+    return Tensor(beside(x.data).zeros(x.shape, x.dtype))
 
 
 max_pool2d.defvjp(x=lambda g, x, p: max_pool2d_grad(x.detach(), g, **p))
