@@ -21,7 +21,6 @@ ORDERS = 0, -1, 1, 2, 3
 DTYPES = [pytest.param(np.float32, id="f32"), pytest.param(np.float64, id="f64")]
 
 LACKING = {  # kernels without a CUDA implementation; the list only shrinks
-    "causal": "sample",
     "coupling": "affine_coupling affine_coupling_grad affine_coupling_inverse affine_coupling_inverse_grad "
     "live_weights live_weights_grad masked_affine_coupling masked_affine_coupling_grad masked_affine_coupling_inverse "
     "masked_affine_coupling_inverse_grad",
