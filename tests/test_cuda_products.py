@@ -72,6 +72,7 @@ def test_a_dense_layer_without_inputs_is_its_bias():
     [
         (5, 70, dict(pad=PAD)),
         (33, 66, dict(pad=PAD, mask="B")),
+        (33, 66, dict(pad=PAD, stride=(2, 1))),
         (12, 9, dict(pad=PAD, mask="A", colors=3)),
         (20, 18, dict(pad=((0, 1), (2, 0)), stride=(2, 3))),
         (17, 5, dict(pad=PAD, stride=(3, 1), dilation=(1, 2))),
@@ -85,6 +86,7 @@ def test_convolutions_of_several_tiles_and_parts(c, o, how, dtype):
         x, w, **{"stride": (1, 1), "dilation": (1, 1), "mask": None, "colors": 1, **how}
     ).shape
     g = drawn(3, *shape, dtype=dtype)
+    agree(kernels.conv.conv2d_bias_act, x, w, drawn(4, o, dtype=dtype), activation="relu", **how)
     agree(kernels.conv.conv2d_input_grad, g, w, x_hw=x.shape[1:3], **how)
     agree(kernels.conv.conv2d_weight_bias_grad, x, g, k=(3, 3), **how)
 

@@ -11,7 +11,7 @@
 //
 // 2 N H' W' K K' C O operations.  Blocks of 128 threads make tiles of 64 x 64 (tile.h): an image is read O / 64 times
 // for each tap, from caches mostly, and y is written once.  Every 16 terms of the depth cost 16 threads some divisions,
-// while the others multiply.
+// while the others multiply.  Where tiles are too few to fill a GPU, sums are cut into parts as in matmul.cu.
 #include "tile.h"
 #include "epilogue.h"
 
@@ -63,9 +63,11 @@ __device__ __forceinline__ T seen(const T* x, const Window& v, const Place& pixe
     return x[pixel.at + tap.at + (row * v.read[1] + column) * v.read_channels];
 }
 
-// y = (y where it `adds`) + the convolution of x, or its adjoint, then the steps of epilogue.h.
-TG_KERNEL(conv_gather, THREADS, const T* x, const T* w, T* y, index_t adds, const __grid_constant__ Window v,
-          const T* bias, const T* gate, const T* other, T* also, const __grid_constant__ Then then) {
+// y = (y where it `adds`) + the convolution of x, or its adjoint, then the steps of epilogue.h.  y may be sums (parts,
+// *y.shape) of `each` terms, which matmul_combine adds up, with the steps.
+TG_KERNEL(conv_gather, THREADS, const T* x, const T* w, T* y, index_t adds, index_t parts, index_t each,
+          const __grid_constant__ Window v, const T* bias, const T* gate, const T* other, T* also,
+          const __grid_constant__ Then then) {
     __shared__ Slab left, right;
     __shared__ Place pixels[TILE], taps[DEPTH];
     __shared__ index_t to[TILE], weights[DEPTH];
@@ -76,12 +78,14 @@ TG_KERNEL(conv_gather, THREADS, const T* x, const T* w, T* y, index_t adds, cons
     unit /= wide;
     const index_t row = unit % high * TILE;
     unit /= high;
+    const index_t part = unit % parts, start = part * each, stop = tg_min(v.taps * v.c, start + each);
+    unit /= parts;
     const Phase phase = {unit / v.phases[1], unit % v.phases[1]};
     if (thread < TILE) pixels[thread] = pixel(v, row + thread, phase, to[thread]);
-    if (thread < DEPTH) taps[thread] = tap(v, thread, phase, weights[thread]);
+    if (thread < DEPTH) taps[thread] = tap(v, start + thread, phase, weights[thread]);
     __syncthreads();
     T acc[ROWS][COLUMNS] = {};
-    for (index_t k = 0; k < v.taps * v.c; k += DEPTH) {
+    for (index_t k = start; k < stop; k += DEPTH) {
         bool live = false;
         for (int s = 0; s < DEPTH; s++) live |= weights[s] >= 0;
         if (live) {
@@ -101,7 +105,11 @@ TG_KERNEL(conv_gather, THREADS, const T* x, const T* w, T* y, index_t adds, cons
         for (int c = 0; c < COLUMNS; c++) {
             const index_t at = to[tile_row(r)] + column + tile_column(c);
             if (to[tile_row(r)] < 0 || column + tile_column(c) >= v.o) continue;
-            finish(adds ? y[at] + acc[r][c] : acc[r][c], y, at, column + tile_column(c), bias, gate, other, also, then);
+            if (parts > 1)
+                y[part * v.images * v.walked[0] * v.walked[1] * v.walked_channels + at] = acc[r][c];
+            else
+                finish(adds ? y[at] + acc[r][c] : acc[r][c], y, at, column + tile_column(c), bias, gate, other, also,
+                       then);
         }
 }
 

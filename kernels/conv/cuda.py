@@ -44,6 +44,8 @@ class Part(NamedTuple):
     rows: int  # taps times channels that are read
     columns: int  # channels that are walked
     blocks: int  # in which it is gathered
+    parts: int  # into which its sums are cut
+    each: int  # terms of a part
 
 
 def _filled(layout: np.dtype, **values: Any) -> np.ndarray:
@@ -77,7 +79,10 @@ def _parts(
             w_begin=starts[0] * o + starts[1], w_tap=c * o, w_c=1 if adjoint else o, w_o=o if adjoint else 1,
         )  # fmt: skip
         units = tiles(columns) * tiles(walked[0] * grid[0] * grid[1]) * phases[0] * phases[1]
-        made.append(Part(window, len(taps) * depth, columns, units))
+        rows = len(taps) * depth
+        # where there is a mask, sampling (causal.cu) sums in the same order
+        count, each = parts(units, rows) if mask is None else (1, rows)
+        made.append(Part(window, rows, columns, units * count, count, each))
     return tuple(made)
 
 
@@ -85,12 +90,14 @@ def _correlate(x: Array, w: Array, y: Array, then: After | None = None, *, adjoi
     """y = the sum of the dense convolutions, or of their adjoints, then the steps; the first has all channels."""
     images = (y, x) if adjoint else (x, y)
     whole, *rest = _parts(*[a.shape for a in images], w.shape, adjoint, **how)
+    cut = whole.parts > 1
+    sums = room(y, whole.parts * y.size) if cut else y
     last = nothing(y) if rest or then is None else then
-    for i, part in enumerate((whole, *rest)):
-        args = x, w, y, np.int64(i > 0), part.window, *last
-        launch(CONV, "conv_gather", (part.blocks,), (THREADS,), args, T=y.dtype)
-    if rest and then is not None:
-        combine(y, y, 1, then)
+    for i, (window, _, _, count, pieces, each) in enumerate((whole, *rest)):
+        args = x, w, sums, *map(np.int64, (i > 0, pieces, each)), window, *last
+        launch(CONV, "conv_gather", (count,), (THREADS,), args, T=y.dtype)
+    if cut or (rest and then is not None):
+        combine(sums, y, whole.parts, then or nothing(y))
 
 
 @prepared
@@ -122,7 +129,7 @@ def _weight_grad(x: Array, g: Array, g_w: Array, g_b: Array | None, **how: Any) 
     pixels = g.size // g.shape[3]
     if dense[0].rows * dense[0].columns < g_w.size:
         effect(g_w.fill, 0)
-    for i, (window, rows, columns, _) in enumerate(dense):
+    for i, (window, rows, columns, *_) in enumerate(dense):
         total = g_b if i == 0 else None
         tiled = tiles(columns) * max(tiles(rows), total is not None)
         count, each = parts(tiled, pixels)

@@ -88,7 +88,8 @@ TG_KERNEL(max_pool2d_grad, THREADS, const T* x, const T* g, T* g_v, const __grid
     T sum = 0;
     for (int a = rows.first; a < rows.stop; a++)
         for (int b = columns.first; b < columns.stop; b++) {
-            const int row = a * v.stride[0], column = b * v.stride[1], mine = (p.row - row) * v.size[1] + p.column - column;
+            const int row = a * v.stride[0], column = b * v.stride[1];
+            const int mine = (p.row - row) * v.size[1] + p.column - column;
             if (largest(x + entry(p.image, row, column, p.channel, v.x_hw, v.c), v) == mine)
                 sum += g[entry(p.image, a, b, p.channel, v.y_hw, v.c)];
         }
