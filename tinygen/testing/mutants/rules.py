@@ -137,8 +137,8 @@ mutant("changes in place are not seen", "primitive", "if kept.version.count != k
        "a kept array that was overwritten since gives a wrong gradient", "autograd -k place")
 mutant("higher orders are constants", "autograd", "with record(create_graph):", "with record(False):",
        "the gradient of a gradient is silently missing", "autograd")
-mutant("cotangents of absent outputs", "primitive", "g if g is not None else Tensor(np.zeros(shape, dtype))",
-       "g if g is not None else Tensor(np.ones(shape, dtype))", "ones where nothing arrived",
+mutant("cotangents of absent outputs", "primitive", "g if g is not None else zeros(shape, dtype, arrived)",
+       "g if g is not None else zeros(shape, dtype, arrived) + 1.0", "ones where nothing arrived",
        "ops autograd -k 'norm or coupling or head or grad'")
 mutant("definitions lose cotangents", "primitive", "[entry[i] for i in which], create_graph=create_graph, stop=True",
        "[entry[i] for i in which], create_graph=False, stop=True",
