@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from cudaproducts import products
 from test_optim import OPTIMIZERS, values
 
 import tinygen as tg
@@ -130,6 +131,7 @@ def extras(kind: Any) -> dict[str, Callable[[str], Results]]:
     found["matmul.matmul of tiles, transposed"] = _kernel(
         "matmul.matmul", normal(2, 70, 130), normal(67, 70), trans_a=True, trans_b=True
     )
+    found |= {name: _kernel(name.split()[0], *arrays, **params) for name, arrays, params in products(dtype)}
     found["optim.ema"] = _kernel("optim.ema", normal(300), normal(300), decay=0.9)
     found["optim.scaled"] = _kernel("optim.scaled", normal(300), np.array([0.3]))
     found["optim.sum_squares"] = _kernel("optim.sum_squares", normal(9000), normal(3, 4), normal(0))

@@ -46,15 +46,30 @@ __device__ __forceinline__ Place pixel(const Window& v, index_t p, Phase phase, 
     return {at, there ? i * v.move[0] : NOWHERE, j * v.move[1]};
 }
 
+// Whether a tap of the window is live in a phase.
+__device__ __forceinline__ bool live(const Window& v, int number, Phase phase) {
+    const int i = number / int(v.width), j = number - i * int(v.width);
+    return int(phase.row + v.shift[0] + i * v.step[0]) % int(v.phases[0]) == 0 &&
+           int(phase.column + v.shift[1] + j * v.step[1]) % int(v.phases[1]) == 0;
+}
+
 // Where entry d of (taps, channels) looks from a pixel of a phase, and its first weight; nowhere if it is not live.
 __device__ __forceinline__ Place tap(const Window& v, index_t d, Phase phase, index_t& weight) {
     const int n = int(d) / int(v.c), channel = int(d) - n * int(v.c), number = int(v.first) + n;
     const int i = number / int(v.width), j = number - i * int(v.width);
-    const int row = int(phase.row + v.shift[0] + i * v.step[0]), down = int(v.phases[0]);
-    const int column = int(phase.column + v.shift[1] + j * v.step[1]), across = int(v.phases[1]);
-    const bool live = n < v.taps && row % down == 0 && column % across == 0;
-    weight = live ? v.w_begin + number * v.w_tap + channel * v.w_c : NOWHERE;
-    return {channel, live ? row / down : NOWHERE, column / across};
+    const int row = int(phase.row + v.shift[0] + i * v.step[0]) / int(v.phases[0]);
+    const int column = int(phase.column + v.shift[1] + j * v.step[1]) / int(v.phases[1]);
+    const bool there = n < v.taps && live(v, number, phase);
+    weight = there ? v.w_begin + number * v.w_tap + channel * v.w_c : NOWHERE;
+    return {channel, there ? row : NOWHERE, column};
+}
+
+// The first of k, k + DEPTH, ... where one of DEPTH entries of (taps, channels) is live, or one that is not below stop.
+__device__ __forceinline__ index_t next_live(const Window& v, index_t k, index_t stop, Phase phase) {
+    for (; k < stop; k += DEPTH)
+        for (int n = int(k) / int(v.c); n < v.taps && n * v.c < k + DEPTH; n++)
+            if (live(v, int(v.first) + n, phase)) return k;
+    return k;
 }
 
 __device__ __forceinline__ T seen(const T* x, const Window& v, const Place& pixel, const Place& tap) {
@@ -82,21 +97,19 @@ TG_KERNEL(conv_gather, THREADS, const T* x, const T* w, T* y, index_t adds, inde
     unit /= parts;
     const Phase phase = {unit / v.phases[1], unit % v.phases[1]};
     if (thread < TILE) pixels[thread] = pixel(v, row + thread, phase, to[thread]);
-    if (thread < DEPTH) taps[thread] = tap(v, start + thread, phase, weights[thread]);
+    index_t k = next_live(v, start, stop, phase);
+    if (thread < DEPTH) taps[thread] = tap(v, k + thread, phase, weights[thread]);
     __syncthreads();
     T acc[ROWS][COLUMNS] = {};
-    for (index_t k = start; k < stop; k += DEPTH) {
-        bool live = false;
-        for (int s = 0; s < DEPTH; s++) live |= weights[s] >= 0;
-        if (live) {
-            bring(left, false, [&](int i, int s) { return seen(x, v, pixels[i], taps[s]); });
-            bring(right, v.w_o == 1, [&](int j, int s) {
-                return weights[s] >= 0 && column + j < v.o ? w[weights[s] + (column + j) * v.w_o] : T(0);
-            });
-        }
+    while (k < stop) {
+        bring(left, false, [&](int i, int s) { return seen(x, v, pixels[i], taps[s]); });
+        bring(right, v.w_o == 1, [&](int j, int s) {
+            return weights[s] >= 0 && column + j < v.o ? w[weights[s] + (column + j) * v.w_o] : T(0);
+        });
         __syncthreads();
-        if (thread < DEPTH) taps[thread] = tap(v, k + DEPTH + thread, phase, weights[thread]);
-        if (live) multiply(left, right, acc);
+        k = next_live(v, k + DEPTH, stop, phase);
+        if (thread < DEPTH) taps[thread] = tap(v, k + thread, phase, weights[thread]);
+        multiply(left, right, acc);
         __syncthreads();
     }
 #pragma unroll
