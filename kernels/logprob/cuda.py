@@ -1,86 +1,79 @@
-"""Launches of logprob.cu.  Sums are taken in float64 in an order of their own: the CPU's results to rounding."""
+"""Launches of logprob.cu and categorical.cu.  Sums have an order of their own: the CPU's results to rounding."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from .._cuda.launcher import launch
-from .._cuda.rows import THREADS, planned
+from .._cuda.rows import THREADS, WARP, planned
 from .._cuda.source import Source
 from .._devices import beside
 from .._prepared import prepared
-from ..elementwise.cuda import cast
 from ..reduce.cuda import sum as summed
 
 Array = Any
 
-SOURCE = Source(__file__, "logprob.cu", T=("float32", "float64"))
-INDEX = np.dtype(np.int64)
+FLOATS = "float32", "float64"
+EVENTS = Source(__file__, "logprob.cu", T=FLOATS)
+CATEGORICAL = Source(__file__, "categorical.cu", T=FLOATS, L=("uint8", "int32", "int64"))
 
 
-def _summed(name: str) -> Callable[..., None]:
-    """The kernel (*inputs, y): a sum over the event axes."""
+def _length(x: Array, batch: Array) -> int:
+    """Elements of x per entry of the batch."""
+    return x.size // max(1, batch.size)
+
+
+def _sum(name: str) -> Callable[..., None]:
+    """The kernel (*inputs, y): a sum over each event."""
 
     @prepared
     def run(*arrays: Array, event_ndim: int) -> None:
-        *inputs, y = arrays
-        shape = inputs[0].shape
-        plan = planned(y.size, prod(shape[len(shape) - event_ndim :]))
-        launch(SOURCE, f"logprob_{name}", plan.grid, plan.block, (*inputs, y, plan.shape), T=y.dtype)
+        y = arrays[-1]
+        plan = planned(y.size, _length(arrays[0], y))
+        launch(EVENTS, f"logprob_{name}", plan.grid, plan.block, (*arrays, plan.shape), T=y.dtype)
 
     return run
-
-
-def _entries(name: str, n: int, args: tuple[Any, ...], dtype: np.dtype) -> None:
-    """A kernel with a thread for each of n entries."""
-    launch(SOURCE, f"logprob_{name}", (-(-n // THREADS),), (THREADS,), args, T=dtype)
 
 
 def _gradient(name: str) -> Callable[..., None]:
-    """The kernel (g, *inputs, *cotangents): g of shape `batch`."""
+    """The kernel (g, *inputs, *cotangents): a thread for each entry, g of shape `batch`."""
 
     @prepared
     def run(g: Array, *arrays: Array, event_ndim: int) -> None:
-        n, shape = arrays[0].size, arrays[0].shape
-        event = prod(shape[len(shape) - event_ndim :])
-        _entries(name, n, (g, *arrays, np.int64(n), np.int64(event)), g.dtype)
+        n = arrays[0].size
+        args = g, *arrays, np.int64(n), np.int64(_length(arrays[0], g))
+        launch(EVENTS, f"logprob_{name}", (-(-n // THREADS),), (THREADS,), args, T=g.dtype)
 
     return run
 
 
-bernoulli_log_prob, gaussian_log_prob = _summed("bernoulli_log_prob"), _summed("gaussian_log_prob")
-gaussian_kl = _summed("gaussian_kl")
-bernoulli_log_prob_grad = _gradient("bernoulli_log_prob_grad")
-gaussian_log_prob_grad, gaussian_kl_grad = _gradient("gaussian_log_prob_grad"), _gradient("gaussian_kl_grad")
+bernoulli_log_prob, bernoulli_log_prob_grad = _sum("bernoulli_log_prob"), _gradient("bernoulli_log_prob_grad")
+gaussian_log_prob, gaussian_log_prob_grad = _sum("gaussian_log_prob"), _gradient("gaussian_log_prob_grad")
+gaussian_kl, gaussian_kl_grad = _sum("gaussian_kl"), _gradient("gaussian_kl_grad")
 
 
-def _places(labels: Array) -> Array:
-    """Labels of any integers as int64."""
-    if labels.dtype == INDEX:
-        return labels
-    made = beside(labels).empty(labels.shape, INDEX)
-    cast(labels, made, dtype=INDEX)
-    return made
+def _sites(name: str, labels: Array, logits: Array, *args: Any) -> None:
+    """A team of threads for each site."""
+    categories = logits.shape[-1]
+    team = min(WARP, 1 << max(0, -(-categories // 4) - 1).bit_length())  # a power of two
+    grid, block = (-(-labels.size // (THREADS // team)),), (team, THREADS // team)
+    launch(CATEGORICAL, f"logprob_{name}", grid, block, args, T=logits.dtype, L=labels.dtype)
 
 
 @prepared
 def categorical_head(labels: Array, logits: Array, y: Array, lse: Array, *, event_ndim: int) -> None:
-    plan, chosen = planned(labels.size, logits.shape[-1]), beside(lse).empty(labels.shape, lse.dtype)
-    args = _places(labels), logits, chosen, lse, plan.shape
-    launch(SOURCE, "logprob_categorical_sites", plan.grid, plan.block, args, T=lse.dtype)
-    events = tuple(range(labels.ndim - event_ndim, labels.ndim))
-    summed(chosen, y, axes=events, keepdims=False, divisor=1)
+    terms = beside(y).empty(labels.shape, y.dtype)
+    counts = np.int64(labels.size), np.int64(logits.shape[-1])
+    _sites("categorical_head", labels, logits, labels, logits, terms, lse, *counts)
+    summed(terms, y, axes=tuple(range(y.ndim, labels.ndim)), keepdims=False, divisor=1)
 
 
 @prepared
 def categorical_head_grad(
     g_y: Array, g_lse: Array, labels: Array, logits: Array, lse: Array, g_logits: Array, *, event_ndim: int
 ) -> None:
-    n, event = logits.size, prod(labels.shape[labels.ndim - event_ndim :])
-    counts = map(np.int64, (n, logits.shape[-1], event))
-    args = g_y, g_lse, _places(labels), logits, lse, g_logits, *counts
-    _entries("categorical_head_grad", n, args, g_logits.dtype)
+    counts = map(np.int64, (labels.size, logits.shape[-1], _length(labels, g_y)))
+    _sites("categorical_head_grad", labels, logits, g_y, g_lse, labels, logits, lse, g_logits, *counts)

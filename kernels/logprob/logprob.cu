@@ -1,82 +1,59 @@
-// Log-probabilities and a KL divergence, summed over the event of each batch entry, and their gradients.
+// Bernoulli and Gaussian log-probabilities, a KL divergence, and their gradients, in nats.
 //
-// Traffic: each input is read once and each output written once, 4 sizeof(T) bytes an entry at most; arithmetic: one to
-// three exponentials or logarithms an entry; all wait for memory.  Sums: rows.h, in float64.  Gradients: a thread an
-// entry, 256 a block, with g read once for a whole event from the cache.
+// Sums: a row of rows.h is an event.  Traffic: 8 bytes an entry in float32 with two operands, 12 with three, read once;
+// arithmetic: an exp, a log1p and 8 operations (Bernoulli), an exp and 6 (Gaussian).  A term is worked out in T and added
+// in float64.  Gradients: a thread has one entry, 256 a block; 16 to 24 bytes and 30 to 40 operations each.  All wait for
+// memory.
 #include "formulas.h"
 #include "rows.h"
 
-#define NUMBER const index_t i = index_t(blockIdx.x) * THREADS + threadIdx.x
+// y (batch,) = the sum over each event's entries i of `term`
+#define SUM(name, term, ...)                                                                      \
+    TG_KERNEL(logprob_##name, THREADS, __VA_ARGS__, T* y, const __grid_constant__ Shape s) {      \
+        __shared__ double shared[THREADS];                                                        \
+        const Place p = place_in(s);                                                              \
+        const index_t row = p.o * s.reduced;                                                      \
+        const auto one = [=](index_t r) {                                                         \
+            const index_t i = row + r;                                                            \
+            return term;                                                                          \
+        };                                                                                        \
+        const double sum = across<Plus<double>>(along<Plus<double>, double>(p, one), shared);     \
+        if (p.inside && threadIdx.y == 0) y[p.o] = T(sum);                                        \
+    }
 
-// y (batch,) = the sum of a term over events of s.reduced entries.
-#define SUMMED(term)                                                                     \
-    __shared__ double shared[THREADS];                                                   \
-    const Place p = place_in(s);                                                         \
-    const index_t row = p.o * s.reduced;                                                 \
-    const auto one = [=](index_t r) {                                                    \
-        const index_t i = row + r;                                                       \
-        return term;                                                                     \
-    };                                                                                   \
-    const double whole = across<Plus<double>>(along<Plus<double>, double>(p, one), shared); \
-    if (p.inside && threadIdx.y == 0) y[p.o] = T(whole)
+// x v - max(v, 0) - log(1 + e**-|v|), the first two joined so that nothing cancels for x = 1, v large
+__device__ __forceinline__ T bernoulli(T x, T v) { return v * (x - (v > 0 ? T(1) : T(0))) - tail(v); }
 
-TG_KERNEL(logprob_bernoulli_log_prob, THREADS, const T* x, const T* logits, T* y, const __grid_constant__ Shape s) {
-    SUMMED(x[i] * logits[i] - softplus_of(logits[i]));
-}
+__device__ __forceinline__ T gaussian(T d, T v) { return T(-0.5) * (T(1.8378770664093453) + v + d * d * exp(-v)); }
+
+__device__ __forceinline__ T kl(T m, T v) { return T(0.5) * (expm1(v) - v + m * m); }
+
+SUM(bernoulli_log_prob, bernoulli(x[i], logits[i]), const T* x, const T* logits)
+SUM(gaussian_log_prob, gaussian(x[i] - mu[i], log_var[i]), const T* x, const T* mu, const T* log_var)
+SUM(gaussian_kl, kl(mu[i], log_var[i]), const T* mu, const T* log_var)
+
+// -- gradients: g (batch,), the others (batch, length), n entries ------------------------------------------------------
 
 TG_KERNEL(logprob_bernoulli_log_prob_grad, THREADS, const T* g, const T* x, const T* logits, T* g_logits, index_t n,
-          index_t event) {
-    NUMBER;
-    if (i < n) g_logits[i] = g[i / event] * (x[i] - sigmoid_of(logits[i]));
-}
-
-// log(2 pi) = 1.8378770664093453
-TG_KERNEL(logprob_gaussian_log_prob, THREADS, const T* x, const T* mu, const T* log_var, T* y,
-          const __grid_constant__ Shape s) {
-    SUMMED(T(-0.5) * (T(1.8378770664093453) + log_var[i] + (x[i] - mu[i]) * (x[i] - mu[i]) * exp(-log_var[i])));
+          index_t length) {
+    const index_t i = index_t(blockIdx.x) * THREADS + threadIdx.x;
+    if (i < n) g_logits[i] = g[i / length] * (x[i] - sigmoid_of(logits[i]));
 }
 
 TG_KERNEL(logprob_gaussian_log_prob_grad, THREADS, const T* g, const T* x, const T* mu, const T* log_var, T* g_mu,
-          T* g_log_var, index_t n, index_t event) {
-    NUMBER;
+          T* g_log_var, index_t n, index_t length) {
+    const index_t i = index_t(blockIdx.x) * THREADS + threadIdx.x;
     if (i >= n) return;
-    const T away = x[i] - mu[i], d = away * exp(-log_var[i]), by = g[i / event];
+    const T by = g[i / length], away = x[i] - mu[i], d = away * exp(-log_var[i]);
     g_mu[i] = by * d;
-    g_log_var[i] = by * (d * away - 1) * T(0.5);
+    g_log_var[i] = by * T(0.5) * (d * away - 1);
 }
 
-TG_KERNEL(logprob_gaussian_kl, THREADS, const T* mu, const T* log_var, T* y, const __grid_constant__ Shape s) {
-    SUMMED(T(0.5) * (expm1(log_var[i]) - log_var[i] + mu[i] * mu[i]));
-}
-
-TG_KERNEL(logprob_gaussian_kl_grad, THREADS, const T* g, const T* mu, const T* log_var, T* g_mu, T* g_log_var, index_t n,
-          index_t event) {
-    NUMBER;
+TG_KERNEL(logprob_gaussian_kl_grad, THREADS, const T* g, const T* mu, const T* log_var, T* g_mu, T* g_log_var,
+          index_t n, index_t length) {
+    const index_t i = index_t(blockIdx.x) * THREADS + threadIdx.x;
     if (i >= n) return;
-    g_mu[i] = g[i / event] * mu[i];
-    g_log_var[i] = g[i / event] * expm1(log_var[i]) * T(0.5);
-}
-
-// Of each row of logits (sites, K): lse = logsumexp, and chosen = logits[label] - lse.
-TG_KERNEL(logprob_categorical_sites, THREADS, const index_t* labels, const T* logits, T* chosen, T* lse,
-          const __grid_constant__ Shape s) {
-    __shared__ T peaks[THREADS];
-    __shared__ double masses[THREADS];
-    const Place p = place_in(s);
-    double mass;
-    const Mass below = mass_of(logits, s, p, peaks, masses, mass);
-    if (!p.inside || threadIdx.y) return;
-    const T whole = T(below.shift + log(mass));
-    lse[p.o] = whole;
-    chosen[p.o] = below.row[labels[p.o]] - whole;
-}
-
-// g_y onehot(label) + (g_lse - g_y) exp(logits - lse); n entries, K of a site, `event` sites of a batch entry.
-TG_KERNEL(logprob_categorical_head_grad, THREADS, const T* g_y, const T* g_lse, const index_t* labels, const T* logits,
-          const T* lse, T* g_logits, index_t n, index_t count, index_t event) {
-    NUMBER;
-    if (i >= n) return;
-    const index_t site = i / count;
-    const T by = g_y[site / event], below = (g_lse[site] - by) * exp(logits[i] - lse[site]);
-    g_logits[i] = i - site * count == labels[site] ? by + below : below;
+    const T by = g[i / length];
+    g_mu[i] = by * mu[i];
+    g_log_var[i] = by * T(0.5) * expm1(log_var[i]);
 }
