@@ -30,7 +30,7 @@ parity: $(VENV)/.bench ## against PyTorch
 	@$(PYTEST) -m parity
 
 cuda-host: $(VENV)/.test ## CUDA kernels without a GPU: run on the host in all orders, under sanitizers; compiled by nvcc
-	@$(PYTEST) tests/test_cuda_host.py tests/test_cuda_faults.py
+	@$(PYTEST) tests/test_cuda_*.py
 	@$(BIN)/python tests/cudamutants.py
 
 lint: $(VENV)/.test $(VENV)/.dev ## ruff, its formatter, mypy

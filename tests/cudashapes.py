@@ -1,4 +1,4 @@
-"""Shapes that take several blocks along each axis, for kernels of rows and columns: most of the registry fits a warp."""
+"""Shapes that take several blocks along each axis, for kernels of rows and columns; the registry mostly fits a warp."""
 
 from __future__ import annotations
 

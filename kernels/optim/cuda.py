@@ -1,4 +1,8 @@
-"""Launches of optim.cu: an update is a launch for each gradient, on its stretch of the block and of the buffers."""
+"""Launches of optim.cu; and what asks Python each time, `schedule` and `require_finite`.
+
+A list of gradients is a table of addresses on the device, made when the launches are: a recorded step makes it once.
+As on the CPU, blocks change in place; when a caller asks for new ones, the old are copied first.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +15,27 @@ import numpy as np
 from .._cuda.launcher import launch
 from .._cuda.rows import THREADS, planned
 from .._cuda.source import Source
-from .._devices import beside, to_numpy
-from .._prepared import prepared, unprepared
+from .._devices import address, beside
+from .._prepared import prepared
 from ..reduce.cuda import sum as summed
-from ..shape.cuda import copy
 from . import NotFinite
 
 Array = Any
 
 SOURCE = Source(__file__, "optim.cu", T=("float32", "float64"))
+EACH = 4  # entries of a thread, as in optim.cu
 FLOAT64 = np.dtype(np.float64)
 
 
-def _entries(name: str, n: int, args: tuple[Any, ...], dtype: np.dtype) -> None:
-    """A kernel with a thread for each of n entries."""
-    launch(SOURCE, f"optim_{name}", (-(-n // THREADS),), (THREADS,), args, T=dtype)
+def _table(arrays: list[Array]) -> tuple[Array, np.int64]:
+    """Where each array lies and how many entries end with it (2, count), on the device, and the count."""
+    made = np.array([*map(address, arrays), *accumulate([a.size for a in arrays])], np.int64)
+    return beside(arrays[0]).asarray(made), np.int64(len(arrays))
+
+
+def _entries(name: str, n: int, each: int, args: tuple[Any, ...], dtype: np.dtype) -> None:
+    """A kernel whose threads have `each` of n entries."""
+    launch(SOURCE, f"optim_{name}", (-(-n // (THREADS * each)),), (THREADS,), args, T=dtype)
 
 
 @prepared
@@ -33,75 +43,108 @@ def advance(step: Array, next_step: Array) -> None:
     launch(SOURCE, "optim_advance", (1,), (1,), (step, next_step), T=FLOAT64)
 
 
-def schedule(step: Array, lr: Array, *, function: Callable[[int], float]) -> None:
-    unprepared()
-    lr.set(np.array([function(int(to_numpy(step)[0]))], np.float64))
-
-
 @prepared
 def gather(*arrays: Array) -> None:
     *parts, flat = arrays
-    start = 0
-    for a in parts:
-        copy(a.reshape(a.size), flat[start : start + a.size])
-        start += a.size
+    _entries("gather", flat.size, EACH, (flat, *_table(parts), np.int64(flat.size)), flat.dtype)
 
 
 @prepared
 def sum_squares(*arrays: Array) -> None:
     *gs, total = arrays
-    plans = [planned(1, g.size, split=True) for g in gs]
-    ends = [0, *accumulate(plan.parts for plan in plans)]
-    partial = beside(total).zeros((1, ends[-1]), np.float64)
-    for g, plan, start, stop in zip(gs, plans, ends, ends[1:]):
-        args = g, partial.reshape(ends[-1])[start:stop], plan.shape
-        launch(SOURCE, "optim_squares", plan.grid, plan.block, args, T=g.dtype)
+    plan = planned(1, sum(g.size for g in gs), split=True)
+    partial = beside(total).empty((1, plan.parts), np.float64)
+    args = partial, *_table(gs), plan.shape
+    launch(SOURCE, "optim_sum_squares", plan.grid, plan.block, args, T=gs[0].dtype)
     summed(partial, total, axes=(1,), keepdims=False, divisor=1)
 
 
 @prepared
 def clip_scale(*arrays: Array, max_norm: float) -> None:
     *squares, scale, norm = arrays
-    several = beside(scale).empty(len(squares), np.float64)
-    gather(*squares, several)
-    args = several, scale, norm, np.int64(len(squares)), np.float64(max_norm)
+    args = *_table(squares), scale, norm, np.float64(max_norm)
     launch(SOURCE, "optim_clip_scale", (1,), (1,), args, T=FLOAT64)
 
 
 @prepared
 def scaled(x: Array, scale: Array, y: Array) -> None:
-    _entries("scaled", x.size, (x, scale, y, np.int64(x.size)), x.dtype)
+    _entries("scaled", x.size, 1, (x, scale, y, np.int64(x.size)), x.dtype)
 
 
-def _update(name: str, buffers: int, numbers: int) -> Callable[..., None]:
-    """The kernel (p, *buffers, *numbers, *gs, new_p, *new_buffers, **options); numbers: scale, lr, and maybe step."""
-
-    @prepared
-    def run(*arrays: Array, **options: Any) -> None:
-        blocks, rest = arrays[: buffers + 1], arrays[buffers + 1 :]
-        given, gs, outs = rest[:numbers], rest[numbers : -buffers - 1], rest[-buffers - 1 :]
-        values = [np.int32(v) if isinstance(v, bool) else np.float64(v) for v in options.values()]
-        start = 0
-        for g in gs:
-            here = slice(start, start + g.size)
-            old, new = [a[here] for a in blocks], [a[here] for a in outs]
-            _entries(name, g.size, (*old, *given, g, *new, np.int64(g.size), *values), g.dtype)
-            start += g.size
-
-    return run
+# -- the updates ------------------------------------------------------------------------------------------------------
 
 
-sgd, rmsprop, adadelta = _update("sgd", 1, 2), _update("rmsprop", 3, 2), _update("adadelta", 2, 2)
-adam, adamax = _update("adam", 2, 3), _update("adamax", 2, 3)
+def _renew(*pairs: tuple[Array, Array]) -> None:
+    """Copy each old block into the new one, unless it lies there already."""
+    for old, new in pairs:
+        if address(new) != address(old):
+            gather(old, new)
+
+
+def _update(
+    rule: str, blocks: tuple[Array, ...], gs: list[Array], scale: Array, weight_decay: float,
+    arrays: tuple[Array, ...], *numbers: float,
+) -> None:  # fmt: skip
+    """Launch a rule on the parameters and their buffers, with the arrays and numbers of its own."""
+    p = blocks[0]
+    given = *_table(gs), np.int64(p.size), scale, np.float64(weight_decay)
+    _entries(rule, p.size, EACH, (*blocks, *arrays, *map(np.float64, numbers), *given), p.dtype)
+
+
+@prepared
+def sgd(*arrays: Array, momentum: float, nesterov: bool, weight_decay: float) -> None:
+    p, momentum_buffer, scale, lr, *gs, new_p, new_momentum = arrays
+    _renew((p, new_p), (momentum_buffer, new_momentum))
+    if momentum:
+        shares = (momentum, 1.0) if nesterov else (1.0, 0.0)
+        _update("momentum", (new_p, new_momentum), gs, scale, weight_decay, (lr,), momentum, *shares)
+    else:
+        _update("sgd", (new_p,), gs, scale, weight_decay, (lr,))
+
+
+@prepared
+def adam(*arrays: Array, beta1: float, beta2: float, eps: float, weight_decay: float, decoupled: bool) -> None:
+    p, m, v, scale, lr, step, *gs, new_p, new_m, new_v = arrays
+    _renew((p, new_p), (m, new_m), (v, new_v))
+    added, shrinking = (0.0, weight_decay) if decoupled else (weight_decay, 0.0)
+    _update("adam", (new_p, new_m, new_v), gs, scale, added, (lr, step), beta1, beta2, eps, shrinking)
+
+
+@prepared
+def adamax(*arrays: Array, beta1: float, beta2: float, eps: float, weight_decay: float) -> None:
+    p, m, u, scale, lr, step, *gs, new_p, new_m, new_u = arrays
+    _renew((p, new_p), (m, new_m), (u, new_u))
+    _update("adamax", (new_p, new_m, new_u), gs, scale, weight_decay, (lr, step), beta1, beta2, eps)
+
+
+@prepared
+def rmsprop(*arrays: Array, alpha: float, eps: float, momentum: float, centered: bool, weight_decay: float) -> None:
+    p, square, average, momentum_buffer, scale, lr, *gs, new_p, new_square, new_average, new_momentum = arrays
+    _renew((p, new_p), (square, new_square), (average, new_average), (momentum_buffer, new_momentum))
+    blocks = new_p, new_square, new_average, new_momentum
+    _update("rmsprop", blocks, gs, scale, weight_decay, (lr,), alpha, eps, momentum, centered)
+
+
+@prepared
+def adadelta(*arrays: Array, rho: float, eps: float, weight_decay: float) -> None:
+    p, square, delta, scale, lr, *gs, new_p, new_square, new_delta = arrays
+    _renew((p, new_p), (square, new_square), (delta, new_delta))
+    _update("adadelta", (new_p, new_square, new_delta), gs, scale, weight_decay, (lr,), rho, eps)
 
 
 @prepared
 def ema(average: Array, p: Array, new_average: Array, *, decay: float) -> None:
-    _entries("ema", p.size, (average, p, new_average, np.int64(p.size), np.float64(decay)), p.dtype)
+    _renew((average, new_average))
+    _entries("ema", p.size, 1, (new_average, p, np.int64(p.size), np.float64(decay)), p.dtype)
+
+
+# -- asked of Python at every launch, so never prepared: a replay calls them in their place of the list ---------------
+
+
+def schedule(step: Array, lr: Array, *, function: Callable[[int], float]) -> None:
+    lr.fill(function(int(step.item())))  # waits for what was launched before, and for no more than 8 bytes
 
 
 def require_finite(loss: Array, norm: Array, *, of: str) -> None:
-    unprepared()
-    value = float(to_numpy(loss))
-    if not np.isfinite(value) or not np.isfinite(to_numpy(norm)[0]):
-        raise NotFinite(of, value)
+    if not np.isfinite(loss.item()) or not np.isfinite(norm.item()):
+        raise NotFinite(of, float(loss.item()))
