@@ -18,6 +18,7 @@ from test_optim import OPTIMIZERS, values
 import tinygen as tg
 from tinygen import kernels
 from tinygen.errors import DeviceError
+from tinygen.kernels._cuda import host_build
 from tinygen.testing import Case, emulated_cuda
 from tinygen.testing.cases import cases
 
@@ -132,6 +133,10 @@ def extras(kind: Any) -> dict[str, Callable[[str], Results]]:
         "matmul.matmul", normal(2, 70, 130), normal(67, 70), trans_a=True, trans_b=True
     )
     found |= {name: _kernel(name.split()[0], *arrays, **params) for name, arrays, params in products(dtype)}
+    one = np.ones(1)
+    found["optim.adam alone"] = _kernel(
+        "optim.adam", *(normal(40) ** 2 for _ in range(3)), one, one, np.array([2]), normal(40)
+    )
     found["optim.ema"] = _kernel("optim.ema", normal(300), normal(300), decay=0.9)
     found["optim.scaled"] = _kernel("optim.scaled", normal(300), np.array([0.3]))
     found["optim.sum_squares"] = _kernel("optim.sum_squares", normal(9000), normal(3, 4), normal(0))
@@ -140,19 +145,28 @@ def extras(kind: Any) -> dict[str, Callable[[str], Results]]:
     return found | {f"optim.{name}": _trained(name, dtype) for name in OPTIMIZERS}
 
 
+FEW = 64  # entries, where every one costs a thread of the system
+
+
 def main(names: list[str]) -> None:
-    """Run cases and extras, for a sanitizer to watch."""
-    chosen = names or [*ported(), *extras(np.float32)]
+    """Run cases and extras, for a sanitizer to watch; small ones, where threads are real."""
+    threads, ran = host_build.sanitizer() == "thread", 0
     with emulated_cuda():
-        for dtype in (np.float32, np.float64):
-            more = extras(dtype)
-            for name in chosen:
-                if name in more:
-                    more[name]("cuda")
-                else:
-                    for seed in range(2):
-                        results(cases[name], "cuda", dtype, seed)
-    print(f"{len(chosen)} ran")
+        for dtype in (np.float32,) if threads else (np.float32, np.float64):
+            for name, extra in extras(dtype).items():
+                if name in names or not (names or (threads and "(" in name)):
+                    extra("cuda")
+                    ran += 1
+            for name, case in ported().items():
+                for seed in range(2):
+                    if (name in names or not names) and not (threads and case_size(case, seed) > FEW):
+                        results(case, "cuda", dtype, seed)
+                        ran += 1
+    print(f"{ran} ran")
+
+
+def case_size(case: Case, seed: int) -> int:
+    return max([a.size for a in case.draw(seed)[0] if isinstance(a, np.ndarray)], default=0)
 
 
 if __name__ == "__main__":

@@ -187,13 +187,25 @@ def under(sanitizer: str, *names: str) -> subprocess.CompletedProcess[str]:
 
 def test_address_sanitizer_is_silent_on_a_case():
     done = under("address", "sum", "random.bits 5")
-    assert (done.returncode, done.stdout) == (0, "2 ran\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "6 ran\n"), done.stderr
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("sanitizer", ["address", "thread"])
-def test_sanitizers_are_silent(sanitizer):
-    done = under(sanitizer)
+def test_address_sanitizer_is_silent_on_all():
+    done = under("address")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(" ran\n")
+
+
+RACY = (  # for each kernel with a barrier, and some without: a real thread for every entry takes its time
+    "add", "argmax", "categorical_head", "log_softmax", "matmul", "sum", "optim.adam alone", "random.permutation 5",
+    "shape.scatter_add of many",
+)  # fmt: skip
+
+
+@pytest.mark.exhaustive
+def test_thread_sanitizer_is_silent():
+    done = under("thread", *RACY)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith(" ran\n")
 

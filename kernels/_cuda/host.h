@@ -214,28 +214,25 @@ static thread_local unsigned self;
     abort();
 }
 struct Meeting {
-    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    pthread_cond_t all = PTHREAD_COND_INITIALIZER;
-    unsigned total, waiting, ended, round, line;
-    void open(unsigned n) { total = n, waiting = ended = 0; }
-    void wait(unsigned at) {
-        pthread_mutex_lock(&lock);
-        if (waiting && line != at) die("a divergent barrier: threads wait in two lines", at);
-        line = at;
-        if (++waiting + ended == total) {
-            if (ended) die("a divergent barrier: other threads have ended", at);
-            waiting = 0, round++;
-            pthread_cond_broadcast(&all);
-        } else {
-            for (unsigned mine = round; round == mine;) pthread_cond_wait(&all, &lock);
-        }
-        pthread_mutex_unlock(&lock);
+    pthread_barrier_t all;
+    unsigned passed[MOST], most, least;  // barriers that each thread has reached; most of one, least of an ended one
+    void open(unsigned n) {
+        pthread_barrier_init(&all, nullptr, n);
+        memset(passed, 0, sizeof passed);
+        most = 0, least = ~0u;
+    }
+    void wait(unsigned line) {
+        unsigned mine = ++passed[self], known = __atomic_load_n(&most, __ATOMIC_SEQ_CST);
+        while (known < mine && !__atomic_compare_exchange_n(&most, &known, mine, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {}
+        if (__atomic_load_n(&least, __ATOMIC_SEQ_CST) < mine) die("a divergent barrier: other threads have ended", line);
+        pthread_barrier_wait(&all);
     }
     void leave() {
-        pthread_mutex_lock(&lock);
-        if (++ended + waiting == total && waiting) die("a divergent barrier: other threads have ended", line);
-        pthread_mutex_unlock(&lock);
+        unsigned mine = passed[self], known = __atomic_load_n(&least, __ATOMIC_SEQ_CST);
+        while (known > mine && !__atomic_compare_exchange_n(&least, &known, mine, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {}
+        if (__atomic_load_n(&most, __ATOMIC_SEQ_CST) > mine) die("a divergent barrier: others wait where a thread has ended", 0);
     }
+    void close() { pthread_barrier_destroy(&all); }
 };
 static Meeting of_block, of_warp[MOST / WARP];
 static void barrier(unsigned line) { of_block.wait(line); }
@@ -256,6 +253,8 @@ static bool run_block(long long) {
     for (unsigned i = 0; i < count; i++)
         if (pthread_create(&threads[i], nullptr, run_thread, (void*)(size_t)i)) die("no more threads", 0);
     for (unsigned i = 0; i < count; i++) pthread_join(threads[i], nullptr);
+    of_block.close();
+    for (Meeting& m : of_warp) m.close();
     return true;
 }
 #endif
