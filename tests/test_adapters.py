@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import count, islice
 
 import numpy as np
 import pytest
@@ -118,26 +119,43 @@ class _Without:
 # -- our ops under PyTorch's checks -----------------------------------------------------------------------------------
 
 
-def torch_inputs(case):
-    """The first draw without empty arrays, which PyTorch's checks refuse."""
+DIFFERENTIABLE = pytest.mark.parametrize("case", [pytest.param(c, id=n) for n, c in sorted(cases.items()) if c.orders])
+ENTRIES = 30  # where every entry is looked at: few, but more than one along most axes
+
+
+def draws(case, seeds):
+    """Without empty arrays, which PyTorch's checks refuse."""
+    return (draw for draw in map(case.draw, seeds) if all(np.size(a) for a in draw[0]))
+
+
+def pytorch_accepts(case, draw, **how):
+    """gradcheck, and where we claim two orders gradgradcheck, which also checks what is linear in the cotangents."""
     import torch
 
-    drawn = (case.draw(seed) for seed in range(50))
-    inputs, params = next(draw for draw in drawn if all(np.size(a) for a in draw[0]))
-    return [torch.tensor(a, requires_grad=a.dtype.kind == "f") for a in inputs], params
+    inputs, params = draw
+    op, xs = to_torch(case.op, **params), [torch.tensor(a, requires_grad=a.dtype.kind == "f") for a in inputs]
+    with torch.random.fork_rng(devices=[]):  # both draw from PyTorch's global generator
+        torch.manual_seed(0)
+        assert torch.autograd.gradcheck(op, xs, **how)
+        if case.orders > 1:
+            assert torch.autograd.gradgradcheck(op, xs, **how)
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("case", [pytest.param(c, id=n) for n, c in sorted(cases.items()) if c.orders])
-def test_pytorch_checks_our_gradients(case):
-    """Its own gradcheck and gradgradcheck, along random directions (fast_mode): entry by entry is minutes a case."""
-    import torch
+@DIFFERENTIABLE
+def test_pytorch_checks_our_gradients(case, tinygen_seed):
+    """Its own gradcheck and gradgradcheck, along random directions (fast_mode)."""
+    for draw in islice(draws(case, count(tinygen_seed)), 2):
+        pytorch_accepts(case, draw, fast_mode=True)
 
-    inputs, params = torch_inputs(case)
-    op = to_torch(case.op, **params)
-    assert torch.autograd.gradcheck(op, inputs, fast_mode=True)
-    if case.orders > 1:
-        assert torch.autograd.gradgradcheck(op, inputs, fast_mode=True)
+
+@pytest.mark.exhaustive
+@pytest.mark.parity
+@DIFFERENTIABLE
+def test_pytorch_checks_every_entry_of_our_gradients(case, tinygen_seed):
+    """Likewise, whole Jacobians, for the draw nearest to ENTRIES entries: those of larger ones are minutes a case."""
+    found = draws(case, range(tinygen_seed, tinygen_seed + 50))
+    pytorch_accepts(case, min(found, key=lambda draw: abs(sum(map(np.size, draw[0])) - ENTRIES)))
 
 
 @pytest.mark.parity
