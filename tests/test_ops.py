@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sides import Sides, plain
 
 import tinygen as tg
 from tinygen import kernels, ops
@@ -131,65 +132,37 @@ def test_bad_input_is_refused_before_any_work(case, refusal):
     assert not launched
 
 
-class Sides:
-    """A case drawn once, computed by us and by PyTorch; gradients for random cotangents, None where there is none."""
+def both(case, seed):
+    """A case drawn once: its outputs here and in PyTorch, and the inputs that move; None where there is no gradient."""
+    import torch
 
-    def __init__(self, case, seed):
-        import torch
-
-        self.torch, self.rng = torch, np.random.Generator(np.random.Philox(seed))
-        inputs, params = case.draw(seed)
-        moving = [case.orders > 0 and a.dtype.kind == "f" for a in inputs]
-        self.ours = [tg.tensor(a, requires_grad=m) for a, m in zip(inputs, moving, strict=True)]
-        self.theirs = [torch.tensor(a, requires_grad=m) for a, m in zip(inputs, moving, strict=True)]
-        ys, zs = case.op(*self.ours, **params), case.torch(torch, *self.theirs, **params)
-        self.values = [[v] if not isinstance(v, tuple | list) else list(v) for v in (ys, zs)]
-        self.moving = [i for i, m in enumerate(moving) if m]
-
-    def gradients(self, ys, zs):
-        """Of what is differentiable of these outputs (Tensors ys, torch's zs; None counts as a constant)."""
-        vs = [self.rng.standard_normal(y.shape) if y is not None else None for y in ys]
-        live = [(y, v) for y, v in zip(ys, vs, strict=True) if y is not None and y.requires_grad]
-        there = [(z, v) for z, v in zip(zs, vs, strict=True) if z is not None and v is not None and z.requires_grad]
-        gs = hs = [None] * len(self.moving)
-        if live:
-            wrt = [self.ours[i] for i in self.moving]
-            cotangents = [tg.Tensor(v) for _, v in live]
-            gs = tg.grad([y for y, _ in live], wrt, cotangents, allow_unused=True, create_graph=True)
-        if there:
-            outs, cotangents = zip(*[(z, self.torch.tensor(v)) for z, v in there], strict=True)
-            wrt = [self.theirs[i] for i in self.moving]
-            hs = self.torch.autograd.grad(outs, wrt, cotangents, allow_unused=True, create_graph=True)
-        return gs, hs
-
-
-def assert_equal_gradients(gs, hs, case):
-    for g, h in zip(gs, hs, strict=True):
-        g, h = None if g is None else g.numpy(), None if h is None else h.numpy(force=True)
-        if g is None or h is None:
-            assert not np.any(0 if g is None else g), "PyTorch has no gradient here"
-            assert not np.any(0 if h is None else h), "only PyTorch has a gradient here"
-        else:
-            np.testing.assert_allclose(g, h, rtol=1e-8, atol=1e-9 * case.tolerance)
+    inputs, params = case.draw(seed)
+    moving = [case.orders > 0 and a.dtype.kind == "f" for a in inputs]
+    ours = [tg.tensor(a, requires_grad=m) for a, m in zip(inputs, moving, strict=True)]
+    theirs = [torch.tensor(a, requires_grad=m) for a, m in zip(inputs, moving, strict=True)]
+    made = case.op(*ours, **params), case.torch(torch, *theirs, **params)
+    ys, zs = ([v] if not isinstance(v, tuple | list) else list(v) for v in made)
+    leaves = [[t for t, m in zip(ts, moving, strict=True) if m] for ts in (ours, theirs)]
+    return ys, zs, Sides(*leaves, [plain()] * sum(moving), np.random.Generator(np.random.Philox(seed)))
 
 
 @pytest.mark.parity
 @pytest.mark.parametrize("case", [pytest.param(c, id=n) for n, c in sorted(cases.items()) if c.torch])
 def test_value_and_gradient_agree_with_pytorch(case, seeds):
     for seed in seeds:
-        sides = Sides(case, seed)
-        for y, z in zip(*sides.values, strict=True):
+        ys, zs, sides = both(case, seed)
+        for y, z in zip(ys, zs, strict=True):
             np.testing.assert_allclose(y.data, z.detach().numpy(), rtol=1e-9, atol=1e-10 * case.tolerance)
-        assert_equal_gradients(*sides.gradients(*sides.values), case)
+        sides.assert_equal(*sides.gradients(ys, zs, [plain()] * len(ys)), tolerance=case.tolerance)
 
 
 @pytest.mark.parity
 @pytest.mark.parametrize("case", [pytest.param(c, id=n) for n, c in sorted(cases.items()) if c.torch and c.orders > 1])
 def test_second_gradient_agrees_with_pytorch(case, seeds):
     for seed in seeds:
-        sides = Sides(case, seed)
-        gs, hs = sides.gradients(*sides.values)
-        assert_equal_gradients(*sides.gradients(gs, hs), case)
+        ys, zs, sides = both(case, seed)
+        gradients = sides.gradients(ys, zs, [plain()] * len(ys))
+        sides.assert_equal(*sides.second_gradients(*gradients), tolerance=case.tolerance)
 
 
 def test_every_op_has_a_case():

@@ -19,7 +19,7 @@ import numpy as np
 from ...errors import ArgumentError
 from ...models import Model
 from ...random import Key
-from .layers import from_torch, to_torch
+from .layers import from_torch, load, tensors
 from .nets import NETS
 
 __all__ = ["Twin"]
@@ -58,23 +58,12 @@ class Twin:
 
     def load(self, state: Mapping[str, np.ndarray]) -> None:
         """Copy a `state_dict()` of ours in; KeyError unless the names of both sides agree."""
-        import torch
-
-        own = self._tensors()
-        if own.keys() != state.keys():
-            raise KeyError(f"twins: only one side has {sorted(own.keys() ^ state.keys())}")
-        with torch.no_grad():
-            for name, tensor in own.items():
-                tensor.copy_(torch.from_numpy(to_torch(state[name])))
+        load(self.net, state)
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Parameters and buffers under our names and in our layout, as `model.state_dict()` gives them."""
-        return {name: from_torch(tensor) for name, tensor in self._tensors().items()}
+        return {name: from_torch(tensor) for name, tensor in tensors(self.net).items()}
 
     def gradients(self) -> dict[str, np.ndarray]:
         """The gradients that backward() left, likewise; parameters without one are left out."""
         return {name: from_torch(p.grad) for name, p in self.net.named_parameters() if p.grad is not None}
-
-    def _tensors(self) -> dict[str, Any]:
-        """All that ours has too: PyTorch's batch normalisation also counts its batches."""
-        return {name: t for name, t in self.net.state_dict().items() if not name.endswith("num_batches_tracked")}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -35,6 +35,23 @@ def data(x: Any) -> Any:
 
     x = np.array(getattr(x, "data", x), copy=True)
     return torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)) if x.ndim == 4 else x)
+
+
+def tensors(net: Any) -> dict[str, Any]:
+    """The parameters and buffers that ours has too: PyTorch's batch normalisation also counts its batches."""
+    return {name: t for name, t in net.state_dict().items() if not name.endswith("num_batches_tracked")}
+
+
+def load(net: Any, state: Mapping[str, np.ndarray]) -> None:
+    """Copy a `state_dict()` of ours into a twin; KeyError unless the names of both sides agree."""
+    import torch
+
+    own = tensors(net)
+    if own.keys() != state.keys():
+        raise KeyError(f"twins: only one side has {sorted(own.keys() ^ state.keys())}")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(torch.from_numpy(to_torch(state[name])))
 
 
 def convert(layer: nn.Module, more: dict[type, Callable[[Any], Any]] | None = None) -> Any:
@@ -98,6 +115,31 @@ def table() -> dict[type, Callable[..., Any]]:
         def forward(self, x: Any) -> Any:
             return functional.leaky_relu(super().forward(x), self.slope)
 
+        def _check_input_dim(self, input: Any) -> None:
+            """Rows are as good as images."""
+
+    class LayerNorm(torch.nn.LayerNorm):
+        """Over the channels, wherever they stand."""
+
+        def __init__(self, ours: nn.LayerNorm):
+            super().__init__(len(ours.weight), eps=ours.eps)
+
+        def forward(self, x: Any) -> Any:
+            return super().forward(x.movedim(1, -1)).movedim(-1, 1) if x.ndim == 4 else super().forward(x)
+
+    class WeightNormLinear(torch.nn.Module):
+        """Equation 2 of Salimans and Kingma 2016 (torch.nn.utils has its own names for the two parts)."""
+
+        def __init__(self, ours: nn.WeightNormLinear):
+            super().__init__()
+            self.direction = torch.nn.Parameter(torch.empty(ours.direction.shape[::-1]))
+            self.length = torch.nn.Parameter(torch.empty(ours.length.shape))
+            self.bias = torch.nn.Parameter(torch.empty(ours.bias.shape))
+
+        def forward(self, x: Any) -> Any:
+            scale = self.length / torch.linalg.vector_norm(self.direction, dim=1)
+            return functional.linear(x, scale[:, None] * self.direction, self.bias)
+
     class Flatten(torch.nn.Module):
         """Entries in our order, so that the dense layer behind has the same weight."""
 
@@ -129,11 +171,20 @@ def table() -> dict[type, Callable[..., Any]]:
         nn.MaskedConv2d: MaskedConv2d,
         nn.ConvTranspose2d: transposed,
         nn.BatchNorm: BatchNorm,
+        nn.LayerNorm: LayerNorm,
+        nn.WeightNormLinear: WeightNormLinear,
+        nn.MaxPool2d: lambda ours: torch.nn.MaxPool2d(ours.kernel_size, ours.stride),
+        nn.AvgPool2d: lambda ours: torch.nn.AvgPool2d(ours.kernel_size, ours.stride),
+        nn.Upsample: lambda ours: torch.nn.Upsample(scale_factor=ours.scale),
         nn.Flatten: lambda ours: Flatten(),
         nn.Reshape: Reshape,
         nn.ReLU: lambda ours: torch.nn.ReLU(),
         nn.LeakyReLU: lambda ours: torch.nn.LeakyReLU(ours.slope),
+        nn.ELU: lambda ours: torch.nn.ELU(ours.alpha),
+        nn.GELU: lambda ours: torch.nn.GELU(),
         nn.Tanh: lambda ours: torch.nn.Tanh(),
+        nn.Sigmoid: lambda ours: torch.nn.Sigmoid(),
+        nn.Softplus: lambda ours: torch.nn.Softplus(),
     }
 
 
