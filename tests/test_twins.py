@@ -20,6 +20,8 @@ KEY = tg.Key(0)
 # Sums in another order differ by rounding and no more; measured: 1e-15 and 1e-7, gradients 5e-15 and 2e-6.
 LOSS = {"float64": 1e-13, "float32": 2e-6}
 GRADIENT = {"float64": 1e-12, "float32": 5e-5}
+CURVE = {"float64": 1e-13, "float32": 1e-5}  # over 50 steps of training
+STATE = {"float64": 1e-12, "float32": 1e-4}
 
 
 def draw(*shape: int) -> np.ndarray:
@@ -96,6 +98,18 @@ def pair(name: str, dtype: str) -> tuple[models.Model, Twin, np.ndarray]:
     return model, Twin(model), x
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """At these sizes PyTorch's float32 convolutions take fifteen times as long on two threads as on one."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", CASES)
 def test_loss_and_every_gradient(name: str, dtype: str) -> None:
@@ -138,18 +152,30 @@ def train(model: models.Model, twin: Twin, batches: Iterator, *, lr: float = 1e-
     return np.array(losses).reshape(-1, len(objectives), 2)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-11), ("float32", 2e-5)])
-@pytest.mark.parametrize("name", ["vae mlp, binarised", "pixelcnn, bernoulli", "gan conv"])
-def test_twenty_steps_of_adam(name: str, dtype: str, tolerance: float) -> None:
-    """Losses step by step, and at the end weights and the running statistics of batch normalisation."""
+def resampled(x: np.ndarray, steps: int) -> Iterator:
+    """Batches of x's examples drawn with replacement, each with a key: other data and noise at every step."""
+    rng = np.random.Generator(np.random.Philox(10))
+    return ((x[rng.integers(0, len(x), len(x))], KEY.fold_in(i)) for i in range(steps))
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", CASES)
+def test_fifty_steps_of_adam(name: str, dtype: str) -> None:
+    """Losses at every step, and after the last one all parameters and running statistics, against CURVE and STATE.
+
+    In float64 what differs is the order of sums, a few units in the last place: measured 3e-15 at most.  In float32
+    the same is 5e-7, and 7e-6 of a tensor's largest entry; the tolerance leaves room for Adam, which divides by the
+    size of a gradient and so makes the rounding of a small one as large as any.
+    """
     model, twin, x = pair(name, dtype)
-    losses = train(model, twin, ((x, KEY.fold_in(i)) for i in range(20)), lr=3e-3)
-    np.testing.assert_allclose(losses[..., 0], losses[..., 1], rtol=tolerance)
+    losses = train(model, twin, resampled(x, 50))
+    np.testing.assert_allclose(losses[..., 0], losses[..., 1], rtol=CURVE[dtype])
     state = twin.state_dict()
     for n, value in model.state_dict().items():
         scale = np.abs(state[n]).max()
-        assert np.abs(value - state[n]).max() <= 10 * tolerance * scale, n
-    if name.startswith("gan"):
+        assert np.abs(value - state[n]).max() <= STATE[dtype] * scale, n
+    if name == "gan conv":
         assert any(n.endswith("running_var") and np.ptp(v) > 0 for n, v in state.items())
 
 
