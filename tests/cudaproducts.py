@@ -39,7 +39,7 @@ def products(dtype: np.dtype) -> Iterator[Launch]:
     for activation in (None, "leaky_relu", "tanh"):
         yield (
             f"matmul.linear {activation}",
-            (normal(5, 2, 400), normal(400, 70), normal(70)),
+            (normal(5, 2, 400), normal(400, 70) / 20, normal(70)),
             {"activation": activation},
         )
     yield "matmul.linear of nothing", (normal(3, 0), normal(0, 70), normal(70)), {}
