@@ -122,6 +122,7 @@ def test_refusals(run: str, images: str, capsys: pytest.CaptureFixture[str]) -> 
         (2, "Did you mean epochs?", (*again, "--out", "new", "--config", "bad.json")),
         (2, "for 'gan', the command for 'vae'", (*again, "--config", "gan.json")),
         (2, "pass --data", ("train", "vae")),
+        (2, "pass --data NAME or --data PATH", ("train", "vae", "--out", "new")),
         (2, "Did you mean model.latent?", (*again, "--out", "new", "--set", "model.latnt=3")),
         (2, "Use device='cpu'", (*again, "--out", "new", "--device", "cuda")),
         (2, "--k is 0", ("eval", run, "--k", "0")),

@@ -13,6 +13,7 @@ from sides import Layout, Sides
 
 import tinygen as tg
 from tinygen import nn
+from tinygen.errors import ArgumentError
 from tinygen.ops.matmul import ACTIVATIONS
 from tinygen.testing import Draw, strategies
 from tinygen.testing.twins import layers as twins
@@ -239,6 +240,14 @@ def test_value_gradient_and_second_gradient_agree_with_pytorch(draw: Row, tinyge
 @given(data=st.data(), seed=strategies.seeds())
 def test_any_drawn_layer(draw: Row, data: Any, seed: int) -> None:
     agree(draw, Draw(seed, lambda low, high: data.draw(st.integers(low, high))))
+
+
+@pytest.mark.parity
+def test_what_has_no_twin_says_so() -> None:
+    with pytest.raises(ArgumentError, match="Dropout has no PyTorch counterpart"):
+        twins.convert(nn.Sequential(nn.Dropout()))
+    with pytest.raises(ArgumentError, match="pads both sides alike"):
+        twins.convert(nn.Conv2d(1, 1, 2, padding="same", key=KEY))
 
 
 def test_every_layer_has_a_row() -> None:

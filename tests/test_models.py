@@ -197,6 +197,33 @@ def test_wrong_shapes_and_settings_are_refused():
         models.build("vae", {"shape": [2], "hiden": 3}, key=KEY)
     with pytest.raises(ArgumentError, match="multiples of the 3 colours"):
         pixelcnn(shape=(4, 4, 3), channels=4)
+    with pytest.raises(ArgumentError, match=r"PixelCNN: shape must be \(H, W, C\), got \(4,\)"):
+        pixelcnn(shape=(4,))
+    with pytest.raises(ArgumentError, match="likelihood must be 'bernoulli' or 'categorical', got 'poisson'"):
+        pixelcnn(likelihood="poisson")
+    with pytest.raises(ArgumentError, match="decoder must be 'bernoulli' or 'gaussian', got 'laplace'"):
+        vae(decoder="laplace")
+    for family, shape, settings in (
+        (models.VAE, (4,), {"levels": 2}), (models.GAN, (4,), {"hidden": 4, "latent": 2}),
+    ):  # fmt: skip
+        with pytest.raises(ArgumentError, match="architecture must be 'mlp' or 'conv', got 'rnn'"):
+            family(shape, architecture="rnn", key=KEY, **settings)
+        with pytest.raises(ArgumentError, match=r"'conv' needs images \(H, W, C\), got shape \(4,\)"):
+            family(shape, architecture="conv", key=KEY, **settings)
+    with pytest.raises(ArgumentError, match="k must be at least 1, got 0"):
+        vae().iwae(np.zeros((2, 4, 4, 1), np.uint8), k=0, key=KEY)
+    with pytest.raises(ArgumentError, match="objective must be 'non-saturating' or 'minimax', got 'hinge'"):
+        models.GAN((4,), objective="hinge", key=KEY)
+    with pytest.raises(ArgumentError, match="pack 2 needs architecture='mlp'"):
+        models.GAN((8, 8, 1), levels=2, architecture="conv", pack=2, key=KEY)
+    with pytest.raises(ArgumentError, match="images of 7x8 cannot be halved"):
+        models.GAN((7, 8, 1), levels=2, architecture="conv", key=KEY)
+    with pytest.raises(ArgumentError, match="a batch of 3 is no multiple of pack 2"):
+        models.GAN((4,), pack=2, key=KEY).judge(tg.Tensor(np.zeros((3, 4), np.float32)))
+    with pytest.raises(ArgumentError, match="at least two entries"):
+        models.RealNVP((1,), key=KEY)
+    with pytest.raises(ArgumentError, match=r"shape must be \(D,\) or \(H, W, C\), got \(2, 3\)"):
+        models.RealNVP((2, 3), key=KEY)
     with pytest.raises(ArgumentError, match="cannot be halved 2 times"):
         models.RealNVP((6, 6, 1), scales=3, key=KEY)
     with pytest.raises(ArgumentError, match="dequantised with noise"):

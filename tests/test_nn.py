@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import tinygen as tg
-from tinygen import nn
-from tinygen.errors import ArgumentError, CheckpointError
+from tinygen import nn, ops
+from tinygen.errors import ArgumentError, CheckpointError, InPlaceError, ShapeError
 
 KEY = tg.Key(0)
 
@@ -106,6 +106,20 @@ def test_batch_norm_in_training_and_evaluation():
     np.testing.assert_allclose(evaluated, y, atol=2e-3)
 
 
+def test_running_statistics_are_refused_before_they_change():
+    mean, var, new_mean, new_var = (tg.Tensor(np.full(3, float(i))) for i in range(4))
+    update, how = ops.update_running_statistics, {"momentum": 0.1, "rows": 5}
+    with pytest.raises(ArgumentError, match="1 row has no unbiased variance"):
+        update(mean, var, new_mean, new_var, momentum=0.1, rows=1)
+    with pytest.raises(ArgumentError, match=r"momentum is 1\.5"):
+        update(mean, var, new_mean, new_var, momentum=1.5, rows=5)
+    with pytest.raises(InPlaceError, match="requires gradients"):
+        update(tg.tensor(np.zeros(3), requires_grad=True), var, new_mean, new_var, **how)
+    with pytest.raises(ShapeError, match=r"the shapes differ .*var \(4,\)"):
+        update(mean, var, new_mean, tg.Tensor(np.zeros(4)), **how)
+    np.testing.assert_array_equal([mean.data, var.data], [[0] * 3, [1] * 3])
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_batch_norm_with_its_activation_equals_two_layers(training):
     x = tg.Tensor(np.random.Generator(np.random.Philox(4)).standard_normal((5, 3, 3, 7)).astype(np.float32))
@@ -139,6 +153,8 @@ def test_dropout_keeps_the_mean_and_needs_a_key():
     assert layer.eval()(x) is x
     with pytest.raises(ArgumentError, match="training needs a key"):
         layer.train()(x)
+    with pytest.raises(ArgumentError, match=r"rate must be in \[0, 1\), got 1"):
+        nn.Dropout(1)
 
 
 def test_sequential_hands_keys_to_layers_that_draw():
@@ -147,6 +163,8 @@ def test_sequential_hands_keys_to_layers_that_draw():
     np.testing.assert_array_equal(net(x, key=KEY).data, net(x, key=KEY).data)
     assert (net(x, key=KEY).data != net(x, key=tg.Key(1)).data).any()
     net.eval()(x)
+    assert len(net) == 4
+    assert net[3] is list(net.children())[3][1]
 
 
 @pytest.mark.parametrize(
@@ -177,6 +195,14 @@ def test_orthogonal_and_fans():
         nn.init.fans((3,))
     with pytest.raises(ArgumentError, match="unknown nonlinearity"):
         nn.init.gain("cosine")
+    assert nn.init.gain("leaky_relu", slope=0) == nn.init.gain("relu")
+
+
+def test_moving_a_model():
+    net = nn.Sequential(nn.Linear(2, 3, key=KEY), nn.BatchNorm(3))
+    assert net.to("cpu") is net
+    with pytest.raises(ArgumentError, match="'tpu' is neither 'cpu' nor 'cuda'"):
+        net.to("tpu")
 
 
 def test_astype_makes_a_model_double():

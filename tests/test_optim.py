@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import tinygen as tg
-from tinygen import optim
+from tinygen import kernels, optim
 from tinygen.errors import ArgumentError, CheckpointError, DTypeError, InPlaceError, ShapeError
 from tinygen.kernels import backend
+from tinygen.kernels.optim import NotFinite
 from tinygen.optim import schedules
 from tinygen.testing import laws
 
@@ -74,6 +75,42 @@ def test_kernels_follow_the_specification(name, dtype):
     for p, q in zip(mine, expected, strict=True):
         assert p.dtype == dtype
         np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=0, atol=200 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_kernels_beside_the_updates_follow_the_specification(dtype):
+    """Norms, clipping, averages and schedules."""
+    gs, average = values(1, dtype), values(2, dtype)[3].ravel()
+    step = np.array([7])
+
+    def run():
+        squares = kernels.optim.sum_squares(*gs)
+        scale, norm = kernels.optim.clip_scale(squares, squares, max_norm=0.5)
+        return [
+            squares, scale, norm, kernels.optim.scaled(gs[0], scale), kernels.optim.gather(*gs),
+            kernels.optim.ema(average, gs[3].ravel(), decay=0.9), kernels.optim.advance(step),
+            kernels.optim.schedule(step, function=lambda k: 1 / k),
+        ]  # fmt: skip
+
+    found = run()
+    with backend("reference"):
+        expected = run()
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=8 * np.finfo(dtype).eps, atol=8 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("name", ["cpu", "reference"])
+def test_a_loss_or_norm_that_is_not_finite_stops_both(name):
+    loss, norm = np.array(2.0), np.array([3.0])
+    with backend(name):
+        kernels.optim.require_finite(loss, norm, of="step 4")
+        for bad in ((np.array(np.nan), norm), (loss, np.array([np.inf]))):
+            with pytest.raises(NotFinite, match="step 4"):
+                kernels.optim.require_finite(*bad, of="step 4")
+        scale, total = kernels.optim.clip_scale(np.array([np.inf]), max_norm=1.0)
+        assert np.isnan(scale[0])
+        assert np.isinf(total[0])
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

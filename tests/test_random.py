@@ -45,7 +45,7 @@ def test_published_vectors(counter, key, block):
 
 
 def draws(n):
-    key = tg.Key(3).data
+    key, p = tg.Key(3).data, np.arange(n) % 11 / 10
     float32, float64 = np.dtype(np.float32), np.dtype(np.float64)
     return {
         "bits": tg.kernels.random.bits(key, shape=(n,)),
@@ -53,6 +53,8 @@ def draws(n):
         "uniform64": tg.kernels.random.uniform(key, shape=(n,), dtype=float64),
         "normal32": tg.kernels.random.normal(key, shape=(n,), dtype=float32),
         "normal64": tg.kernels.random.normal(key, shape=(n,), dtype=float64),
+        "bernoulli32": tg.kernels.random.bernoulli(p.astype(np.float32), key),
+        "bernoulli64": tg.kernels.random.bernoulli(p, key),
         "permutation": tg.kernels.random.permutation(key, n=n),
     }
 
@@ -168,6 +170,10 @@ def test_dropout_keeps_the_mean():
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
+        (lambda: tg.Key(-1), ArgumentError, r"seed must be an integer in \[0, 2\*\*64\), got -1"),
+        (lambda: tg.Key(0.5), ArgumentError, "seed must be an integer"),
+        (lambda: tg.Key(0).fold_in(1 << 64), ArgumentError, "expected a name or an integer"),
+        (lambda: tg.Key.from_data(np.zeros(3, np.uint32)), ArgumentError, r"expected uint32 of shape \(2,\)"),
         (lambda: ops.normal((2,), key=0), ArgumentError, "key is int"),
         (lambda: ops.uniform((-1,), key=tg.Key(0)), ArgumentError, r"shape is \(-1,\)"),
         (lambda: ops.normal((2,), key=tg.Key(0), dtype="int32"), DTypeError, "dtype is int32"),
@@ -180,3 +186,11 @@ def test_dropout_keeps_the_mean():
 def test_bad_arguments_are_refused(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+def test_keys_compare_and_hash_by_their_words():
+    key, same, other = tg.Key(1 << 32 | 7), tg.Key.from_data(np.array([7, 1], np.uint32)), tg.Key(7)
+    assert key == same
+    assert key != other
+    assert {key: "here"}[same] == "here"
+    assert repr(key) == "Key(00000001:00000007)"

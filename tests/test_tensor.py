@@ -144,6 +144,12 @@ def test_refusals(a):
         tg.tensor(["a"])
     with pytest.raises(DTypeError, match="not an array of numbers"):
         t + "x"
+    with pytest.raises(DTypeError, match="list is not an array of numbers"):
+        tg.ops.exp([[1.0], [2.0, 3.0]])
+    with pytest.raises(ArgumentError, match="swapaxes: axes 0 and 2 of a tensor with 2 axes"):
+        t.swapaxes(0, 2)
+    with pytest.raises(DTypeError, match="int64 has no gradients"):
+        tg.tensor([1, 2], requires_grad=True)
 
 
 def test_repr(a):
