@@ -10,7 +10,7 @@ MYPY_TREE := build/mypy
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test exhaustive parity cuda-host lint format bench clean distclean
+.PHONY: help demo test exhaustive parity cuda-host coverage lint format bench clean distclean
 # Workers of several threads each share the cores: a waiting thread of PyTorch must sleep, not spin (ours know when to).
 export OMP_WAIT_POLICY ?= passive
 
@@ -33,6 +33,14 @@ cuda-host: $(VENV)/.test ## CUDA kernels without a GPU: run on the host in all o
 	@$(PYTEST) tests/test_cuda_*.py
 	@$(BIN)/python tests/cudamutants.py
 
+# One process: coverage starts before anything of ours is imported, and follows the processes that tests start.
+coverage: $(VENV)/.test $(VENV)/.bench $(VENV)/.dev ## the lines that the fast tier runs: at least 95 % of them
+	@rm -f .coverage .coverage.*
+	@$(BIN)/python -m coverage run -m pytest -q -m "not exhaustive"
+	@$(BIN)/python -m coverage combine --quiet
+	@rm -f .coverage.* # what is left was torn: tests kill processes as they write
+	@$(BIN)/python -m coverage report --fail-under=95
+
 lint: $(VENV)/.test $(VENV)/.dev ## ruff, its formatter, mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -50,7 +58,7 @@ bench: $(VENV)/.bench ## against PyTorch, JAX and the machine; writes the README
 	@$(BIN)/python -m tinygen.benchmarks table
 
 clean: ## what can be made again, without the environment
-	rm -rf build dist *.egg-info runs/demo .pytest_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf build dist *.egg-info runs/demo .coverage* .pytest_cache .ruff_cache .hypothesis .benchmarks
 	find . -path './.venv*' -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
 
 distclean: clean ## and the environment

@@ -18,7 +18,7 @@ test = [
     *train, "autograd>=1.7", "hypothesis>=6.100", "pytest>=8.1", "pytest-xdist>=3.6", "safetensors>=0.4.3",
     "scikit-learn>=1.4",
 ]  # fmt: skip
-dev = ["mypy~=2.4", "pre-commit>=3.7", "ruff~=0.17.0"]  # linters change their minds between versions
+dev = ["coverage>=7.10", "mypy~=2.4", "pre-commit>=3.7", "ruff~=0.17.0"]  # linters change their minds between versions
 bench = [*plots, "jax>=0.6", "torch==2.13.0"]
 
 
