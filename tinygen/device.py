@@ -5,12 +5,7 @@ from __future__ import annotations
 from .errors import ArgumentError
 from .kernels import _devices
 from .primitive import primitive
-from .tensor import Array, Tensor
-
-
-def device_of(x: Tensor | Array) -> str:
-    """ "cpu" or "cuda", by the type of the array."""
-    return _devices.device_of(x.data if isinstance(x, Tensor) else x)
+from .tensor import Tensor
 
 
 def check_device(device: str) -> None:
