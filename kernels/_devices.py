@@ -62,7 +62,14 @@ def to_numpy(array: Array) -> np.ndarray:
 
 def moved(array: Array, device: str) -> Array:
     """The array on a device by name: itself where it is there, else a copy.  Raises DeviceError as `there` does."""
-    return array if device_of(array) == device else there(device).asarray(to_numpy(array))
+    return array if device_of(array) == device else there(device).asarray(np.asarray(to_numpy(array), order="C"))
+
+
+def within(memory: Array, at: int, shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...]) -> Array:
+    """The array that begins `at` bytes into a flat array of bytes, and shares its memory."""
+    if type(memory) is np.ndarray:
+        return np.ndarray(shape, dtype, memory, at, strides)
+    return beside(memory).ndarray(shape, dtype, memory.data + at, strides)
 
 
 def address(array: Array) -> int:

@@ -162,15 +162,6 @@ def test_modules_and_optimizers_move():
     adam.update([tg.Tensor(np.ones(p.shape, np.float32)) for p in layer.parameters()])
 
 
-def test_steps_are_not_recorded_there():
-    with emulated_cuda():
-        x = tg.Tensor(np.ones(3)).to("cuda")
-        with pytest.raises(DeviceError, match="recorded on the CPU only"):
-            tg.step(lambda x: x + 1)(x)
-        with pytest.raises(DeviceError, match="recorded on the CPU only"):
-            tg.step(lambda: x + 1)()
-
-
 # -- sanitizers, compilers ---------------------------------------------------------------------------------------------
 
 

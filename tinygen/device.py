@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .errors import ArgumentError
 from .kernels import _devices
+from .modes import touch
 from .primitive import primitive
 from .tensor import Tensor
 
@@ -30,7 +31,10 @@ def to_device(x: Tensor, device: str) -> Tensor:
     Raises ArgumentError and DeviceError as `check_device` does.
     """
     check_device(device)
-    return x if device == x.device else transfer(x, source=x.device, device=device)
+    if device == x.device:
+        return x
+    touch(f"to({device!r})")
+    return transfer(x, source=x.device, device=device)
 
 
 def get_num_threads() -> int:

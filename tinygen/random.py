@@ -12,7 +12,8 @@ import numpy as np
 
 from . import kernels
 from .errors import ArgumentError
-from .kernels._devices import beside, moved, to_numpy
+from .kernels._devices import beside, device_of, moved, to_numpy
+from .modes import touch
 from .tensor import Array
 
 
@@ -49,6 +50,9 @@ class Key:
 
     def to(self, device: str) -> Key:
         """The same key on "cpu" or "cuda", where its draws are then made.  Raises DeviceError where that is missing."""
+        if device_of(self.data) == device:
+            return self
+        touch(f"to({device!r})")
         return Key.from_data(moved(self.data, device))
 
     def __eq__(self, other: object) -> bool:

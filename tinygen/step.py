@@ -29,8 +29,8 @@ from typing import Any
 import numpy as np
 
 from . import modes
-from .errors import DeviceError, StepError, shape_text
-from .kernels._devices import device_of
+from .errors import StepError, shape_text
+from .kernels._devices import address, beside, device_of, to_numpy
 from .kernels._kernel import forced_backend, observe
 from .kernels.replay import fusion
 from .kernels.replay import plan as planning
@@ -121,7 +121,7 @@ def _array(value: Any) -> Array | None:
     """The array inside a leaf, None for a static one."""
     if isinstance(value, Tensor | Key):
         return value.data
-    return value if isinstance(value, np.ndarray) else None
+    return value if isinstance(value, np.ndarray) or device_of(value) != "cpu" else None
 
 
 def _wrapped(value: Any, array: Array) -> Any:
@@ -139,14 +139,15 @@ def _fresh(value: Any, array: Array) -> Any:
 def _kind(value: Any) -> Any:
     """What must be equal from call to call."""
     array = _array(value)
-    return value if array is None else (type(value), array.shape, array.dtype)
+    return value if array is None else (type(value), array.shape, array.dtype, device_of(array))
 
 
 def _kind_text(value: Any) -> str:
     array = _array(value)
     if array is None:
         return repr(value)
-    return "Key" if isinstance(value, Key) else f"{array.dtype} {shape_text(array.shape)}"
+    where = "" if device_of(array) == "cpu" else " on cuda"
+    return f"Key{where}" if isinstance(value, Key) else f"{array.dtype} {shape_text(array.shape)}{where}"
 
 
 # -- the step ---------------------------------------------------------------------------------------------------------
@@ -186,7 +187,7 @@ class Step:
                 )
             for place, array in zip(self._inputs, map(_array, values)):
                 if place is not None and array is not None:
-                    np.copyto(place, array)
+                    place[...] = array
             if self.plan is None:
                 return self._record(args, kwargs, values)
             for check in self._guards:
@@ -221,8 +222,6 @@ class Step:
 
     def _begin(self, args: Any, kwargs: Any, values: list[Any]) -> None:
         for value in values:
-            if device_of(_array(value)) != "cpu":
-                raise DeviceError(f"{self.name}: an argument is on cuda, and steps are recorded on the CPU only.")
             if isinstance(value, Tensor) and value.node is not None:
                 raise StepError(
                     f"{self.name}: an argument requires gradients, and none flow through a replay. Use parameters "
@@ -230,7 +229,7 @@ class Step:
                 )
         self._kinds = self._kinds_of(values)
         self._signature = self._describe(args, kwargs)
-        self._inputs = [None if _array(v) is None else np.empty_like(_array(v), order="C") for v in values]
+        self._inputs = [None if a is None else beside(a).empty(a.shape, a.dtype) for a in map(_array, values)]
 
     def _record(self, args: Any, kwargs: Any, values: list[Any]) -> Any:
         recording = _Recording()
@@ -254,7 +253,7 @@ class Step:
         launches = fusion.drop_unused(recording.launches, places)
         launches = fusion.fuse(launches, recording.sizes, places)
         self._guards = recording.guards
-        self.plan = planning.plan(launches, recording.sizes, places)
+        self.plan = planning.plan(launches, recording.sizes, places, recording.module or np)
         return result
 
     def _result_array(self, leaf: Any) -> Array:
@@ -314,5 +313,5 @@ def _same_place(a: Place, b: Place) -> bool:
     if (a.shape, a.dtype) != (b.shape, b.dtype):
         return False
     if root(a) is root(b):
-        return a.ctypes.data == b.ctypes.data and a.strides == b.strides
-    return a.tobytes() == b.tobytes()
+        return address(a) == address(b) and a.strides == b.strides
+    return to_numpy(a).tobytes() == to_numpy(b).tobytes()

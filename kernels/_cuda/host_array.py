@@ -20,9 +20,13 @@ PATTERN = b"\xa5" * GUARD
 
 
 class Pointer(NamedTuple):
-    """The address of the first entry, where CuPy has it."""
+    """The address of an entry, where CuPy has it, and the memory that it lies in."""
 
     ptr: int
+    memory: Memory
+
+    def __add__(self, more: int) -> Pointer:  # type: ignore[override]
+        return Pointer(self.ptr + more, self.memory)
 
 
 class Memory:
@@ -58,7 +62,7 @@ class HostArray:
     nbytes = property(lambda self: self._array.nbytes)
     flags = property(lambda self: self._array.flags)
     T = property(lambda self: self.transpose())
-    data = property(lambda self: Pointer(self._array.ctypes.data))
+    data = property(lambda self: Pointer(self._array.ctypes.data, self.memory))
 
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise TypeError(
@@ -140,6 +144,12 @@ def empty(shape: Any, dtype: Any = np.float64) -> HostArray:
     shape, kind = (shape,) if isinstance(shape, int | np.integer) else tuple(shape), np.dtype(dtype)
     memory = Memory(prod(shape) * kind.itemsize)
     return HostArray(memory.bytes.view(kind).reshape(shape), memory)
+
+
+def ndarray(shape: tuple[int, ...], dtype: Any, memptr: Pointer, strides: tuple[int, ...]) -> HostArray:
+    """What lies at an address, in memory that is there."""
+    memory = memptr.memory
+    return HostArray(np.ndarray(shape, dtype, memory.bytes, memptr.ptr - memory.bytes.ctypes.data, strides), memory)
 
 
 def full(shape: Any, value: Any, dtype: Any = np.float64) -> HostArray:

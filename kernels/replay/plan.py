@@ -8,28 +8,29 @@ covers (greedy by size; Pisarchyk and Lee 2020, "Efficient memory management for
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._devices import within
 from .._kernel import observers
-from .._prepared import parts
+from .._prepared import Call, parts
 from .._scratch import own_scratch
 from .recording import Action, Launch, Place, View, buffers
 
 Array = Any
 
-ALIGN = 64  # bytes: a cache line, and a vector of AVX-512
+ALIGN = 128  # bytes: two cache lines of a CPU, of which it fetches pairs; one of a GPU
 
 
 class Plan(NamedTuple):
     """Launches bound to their memory: call `run()`."""
 
     launches: list[Launch | Action]  # arrays in place of views
-    calls: list[Callable[[], None]]  # one for each
-    runs: list[Callable[[], None]]  # the same with neighbours joined where they are compiled loops
+    calls: list[Call]  # one for each
+    runs: list[Call]  # the same with neighbours joined: compiled loops, or launches of a GPU
     results: list[Array]
     bytes_used: int  # of the block
     bytes_named: int  # of all buffers, had each its own place
@@ -81,18 +82,17 @@ def assign(sizes: dict[int, int], lives: dict[int, tuple[int, int]]) -> tuple[di
     return offsets, total
 
 
-def plan(launches: Sequence[Launch | Action], sizes: Sequence[int], results: Sequence[Place]) -> Plan:
-    """Allocate the block and bind every launch to it."""
+def plan(launches: Sequence[Launch | Action], sizes: Sequence[int], results: Sequence[Place], module: Any = np) -> Plan:
+    """Allocate the block, by the module that makes arrays of the step's device, and bind every launch to it."""
     lives = lifetimes(launches, results)
     needed = {buffer: sizes[buffer] for buffer in lives}
     offsets, total = assign(needed, lives)
-    block = _allocate(total)
+    block = _allocate(total) if module is np else module.empty(total, np.uint8)
 
     def array(place: Place) -> Array:
         if not isinstance(place, View):
             return place
-        at = offsets[place.buffer] + place.offset
-        return np.ndarray(place.shape, place.dtype, block, at, place.strides)
+        return within(block, offsets[place.buffer] + place.offset, place.shape, place.dtype, place.strides)
 
     bound: list[Launch | Action] = []
     for launch in launches:
@@ -100,16 +100,29 @@ def plan(launches: Sequence[Launch | Action], sizes: Sequence[int], results: Seq
             inputs, outs = (tuple(map(array, places)) for places in (launch.inputs, launch.outs))
             launch = launch._replace(inputs=inputs, outs=outs)
         bound.append(launch)
-    with own_scratch():  # for other threads run other plans; the first time finds how large each slot must be
-        for _ in range(2):
-            calls = [_call(launch) for launch in bound]
-    from .._jobs import joined  # here, for it needs Numba, which `import tinygen` leaves alone
-
-    runs = joined(part for call in calls for part in parts(call))
+    calls, runs = (_loops if module is np else _device_calls)(bound)
     return Plan(bound, calls, runs, [array(r) for r in results], total, sum(needed.values()))
 
 
-def _call(launch: Launch | Action) -> Callable[[], None]:
+def _loops(bound: list[Launch | Action]) -> tuple[list[Call], list[Call]]:
+    """(a call for each launch of the CPU, the same joined)."""
+    from .._jobs import joined  # here, for it needs Numba, which `import tinygen` leaves alone
+
+    with own_scratch():  # for other threads run other plans; the first time finds how large each slot must be
+        for _ in range(2):
+            calls = [_call(launch) for launch in bound]
+    return calls, joined(part for call in calls for part in parts(call))
+
+
+def _device_calls(bound: list[Launch | Action]) -> tuple[list[Call], list[Call]]:
+    """The same of a GPU."""
+    from .._cuda.graph import joined
+
+    calls = [_call(launch) for launch in bound]
+    return calls, joined(calls)
+
+
+def _call(launch: Launch | Action) -> Call:
     if isinstance(launch, Action):
         return launch.run
     return launch.kernel.bind((*launch.inputs, *launch.outs), launch.params)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._devices import DeviceError, device_of
+from .._devices import DeviceError, address, beside
 from .._kernel import Kernel
 
 Array = Any
@@ -57,15 +57,19 @@ class Recorder:
     def __init__(self) -> None:
         self.launches: list[Launch | Action] = []
         self.sizes: list[int] = []
+        self.module: Any = None  # that makes arrays where these live: all of one device
         self._buffers: dict[int, tuple[int, Any]] = {}  # id of the array that owns the memory -> number, weak reference
 
     def __call__(
         self, kernel: Kernel, inputs: tuple[Array, ...], outs: tuple[Array, ...], params: dict[str, Any], fresh: bool
     ) -> None:
-        if device_of(inputs[0]) != "cpu":
+        module = beside(inputs[0])
+        if self.module not in (None, module):
             raise DeviceError(
-                f"{kernel.family}.{kernel.__name__}: steps are recorded on the CPU only. Call it eagerly."
+                f"{kernel.family}.{kernel.__name__}: the step has launched kernels on another device before. "
+                f"Make a step for each device, and move arrays between them outside."
             )
+        self.module = module
         if fresh:
             for out in outs:
                 self._adopt(out)
@@ -82,13 +86,13 @@ class Recorder:
         found = self._buffers.get(id(owner))
         if found is None:
             return array
-        offset = array.ctypes.data - owner.ctypes.data if array.size else 0
+        offset = address(array) - address(owner) if array.size else 0
         return View(found[0], offset, array.shape, array.strides, array.dtype)
 
 
 def root(array: Array) -> Array:
     """The array that owns the memory."""
-    while isinstance(array.base, np.ndarray):
+    while isinstance(array.base, type(array)):
         array = array.base
     return array
 

@@ -9,6 +9,7 @@ import numpy as np
 from .. import ops
 from ..convert import as_tensor
 from ..errors import DTypeError, ShapeError, check, shape_text
+from ..kernels._devices import beside
 from ..random import Key
 from ..tensor import Tensor
 from ._events import batch, common_shape, spread, sum_events
@@ -30,7 +31,8 @@ class Categorical:
         return ops.softmax(self.logits, axis=-1)
 
     def _levels(self) -> Tensor:
-        return Tensor(np.arange(self.categories, dtype=self.logits.dtype))
+        levels = np.arange(self.categories, dtype=self.logits.dtype)
+        return Tensor(beside(self.logits.data).asarray(levels))
 
     @property
     def mean(self) -> Tensor:
@@ -49,7 +51,7 @@ class Categorical:
         check(labels.dtype.kind in "iu", DTypeError, f"Categorical.log_prob: labels are {labels.dtype}, not integers.")
         shape = common_shape("Categorical.log_prob", labels.shape, self.shape)
         if labels.shape != shape:
-            labels = Tensor(np.broadcast_to(labels.data, shape))
+            labels = ops.broadcast_to(labels, shape=shape)
         logits = spread("Categorical.log_prob", self.logits, (*shape, self.categories))
         return ops.categorical_log_prob(labels, logits, event_ndim=event_ndim)
 

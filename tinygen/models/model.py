@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from ..convert import as_tensor
 from ..errors import ArgumentError, ShapeError, shape_text
 from ..nn import Module, Parameter
 from ..random import Key
@@ -78,9 +79,14 @@ class Model(Module):
         """The floating type of the parameters, and of everything computed."""
         return self.parameters()[0].dtype
 
+    @property
+    def device(self) -> str:
+        """Where the parameters live, and data and keys have to."""
+        return self.parameters()[0].device
+
     def float_batch(self, x: Array | Tensor, shape: tuple[int, ...]) -> Tensor:
         """x as a Tensor of the model's dtype; ShapeError unless it is (N, *shape)."""
-        x = x if isinstance(x, Tensor) else Tensor(np.asarray(x))
+        x = as_tensor(x, op=type(self).__name__)
         if x.shape[1:] != shape:
             raise ShapeError(
                 f"{type(self).__name__}: x is {shape_text(x.shape)}, the model takes (N,{shape_text(shape)[1:]}."

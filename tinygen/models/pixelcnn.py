@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import nn, ops
 from ..errors import ArgumentError, ShapeError, shape_text
+from ..kernels._devices import moved
 from ..modes import no_grad
 from ..random import Key
 from ..tensor import Array, Tensor
@@ -136,7 +137,10 @@ class PixelCNN(Model):
         training, _ = self.training, self.eval()
         try:
             with no_grad():
-                y = sampling.cached(self, x, key=key)[0] if cached else sampling.naive(self, x, key=key)
+                if cached:
+                    y, _ = sampling.cached(self, moved(x, self.device), key=key)
+                else:
+                    y = moved(sampling.naive(self, x, key=key), self.device)
                 return unit(Tensor(y), 2 if self.binary else self.levels)
         finally:
             self.train(training)

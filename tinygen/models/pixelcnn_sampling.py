@@ -20,23 +20,24 @@ if TYPE_CHECKING:
 def naive(model: PixelCNN, x: Array, *, key: Key) -> Array:
     """The definition: run the network for every entry, on the rows drawn so far.
 
-    x (N, H, W, C) of the model's dtype, grey levels; entries below 0 are drawn, the others kept -> the same shape.
+    x (N, H, W, C) of the model's dtype, in NumPy: grey levels; entries below 0 are drawn, the others kept -> the same.
     """
     kept, x = x >= 0, np.maximum(x, 0)
     for e, (i, j, c) in enumerate(np.ndindex(model.shape)):
         if not kept[:, i, j, c].all():
-            logits = model.logits(Tensor(x[:, : i + 1]))[:, i, j, c]
+            logits = model.logits(Tensor(x[:, : i + 1]).to(model.device))[:, i, j, c]
             if model.binary:
-                drawn = ops.bernoulli(ops.sigmoid(logits), key=key.fold_in(e)).data
+                drawn = ops.bernoulli(ops.sigmoid(logits), key=key.fold_in(e))
             else:
-                drawn = ops.categorical(logits, key=key.fold_in(e)).data
-            x[:, i, j, c] = np.where(kept[:, i, j, c], x[:, i, j, c], drawn)
+                drawn = ops.categorical(logits, key=key.fold_in(e))
+            x[:, i, j, c] = np.where(kept[:, i, j, c], x[:, i, j, c], drawn.numpy())
     return x
 
 
 def cached(model: PixelCNN, x: Array, *, key: Key, logits: bool = False) -> tuple[Array, Array]:
     """What `naive` draws, from the same keys, by one kernel that computes only what a new entry changes.
 
+    x as there, on the model's device.
     The sums are those of the network, in the same order up to the last layer's; see `kernels/causal`.
     Returns the images, and with `logits` the logits by which each entry was drawn, as `model.logits` shapes them.
     """

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import nn, ops
+from ..convert import zeros
 from ..errors import ArgumentError
 from ..modes import no_grad
 from ..random import Key
@@ -54,7 +55,7 @@ def coupled(coupling: Coupling, kept: Tensor, moved: Tensor, side: int) -> tuple
     weights = ops.live_weights(first.weight, last.weight, last.bias, coupling.scale, kept=side)
     h = ops.linear(kept, weights[0], first.bias, activation=first.activation)
     h = ops.linear(second(h), weights[1], weights[2])
-    none_kept = Tensor(np.zeros(moved.shape[1:], moved.dtype))
+    none_kept = zeros(moved.shape[1:], moved.dtype, [moved])
     return ops.masked_affine_coupling(moved, h, weights[3], none_kept)
 
 
@@ -172,7 +173,7 @@ class RealNVP(Model):
         parts, log_det = self._parts(x)
         z = ops.concat(*parts, axis=1) if len(parts) > 1 else parts[0]
         if len(self.shape) == 1:  # from evens and odds to their order
-            z = ops.gather(z, np.argsort(np.arange(z.shape[1]) % 2, kind="stable").argsort(), axis=1)
+            z = z[:, np.argsort(np.arange(z.shape[1]) % 2, kind="stable").argsort()]
         return z, log_det
 
     def _parts(self, x: Tensor) -> tuple[list[Tensor], Any]:
@@ -226,11 +227,11 @@ class RealNVP(Model):
 
     # -- the model ----------------------------------------------------------------------------------------------------
 
-    def to_continuous(self, x: Array | Tensor, *, key: Key | None) -> tuple[Tensor, Any]:
-        """Stored data -> (what the map takes, log|det| of getting there (N,) or a number)."""
+    def to_continuous(self, x: Array | Tensor, *, key: Key | None) -> tuple[Tensor, Tensor]:
+        """Stored data -> (what the map takes, log|det| of getting there, (N,) or ())."""
         x = self.float_batch(x, self.shape)
         if self.levels is None:
-            return (x - self.mean) / self.std, -float(np.log(self.std.data).sum(dtype=np.float64))
+            return (x - self.mean) / self.std, -ops.sum(ops.log(self.std))
         if key is None:
             raise ArgumentError("RealNVP: integer data are dequantised with noise. Pass key=...")
         y, log_det = to_logit(dequantize(x, self.levels, key=key), self.alpha)
@@ -241,7 +242,7 @@ class RealNVP(Model):
         y, change = self.to_continuous(x, key=key)
         parts, log_det = self._parts(y)
         for z in parts:
-            zero = Tensor(np.zeros(z.shape, z.dtype))
+            zero = zeros(z.shape, z.dtype, [z])
             log_det = ops.gaussian_log_prob(z, zero, zero, event_ndim=1) + log_det
         return log_det + change
 

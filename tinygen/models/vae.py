@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, ClassVar
 
-import numpy as np
-
 from .. import nn, ops
+from ..convert import zeros
 from ..errors import ArgumentError
 from ..modes import no_grad
 from ..random import Key
@@ -130,16 +129,15 @@ class VAE(Model):
         if k < 1:
             raise ArgumentError(f"iwae: k must be at least 1, got {k}.")
         x = self.prepare(x, key=key.fold_in("data"))
-        n = len(x)
-        mu, log_var = (ops.gather(a, np.repeat(np.arange(n), k)) for a in self.encode(x))
+        mu, log_var = (_repeated(a, k) for a in self.encode(x))
         z = ops.reparameterize(mu, log_var, key=key.fold_in("eps"))
-        zero = Tensor(np.zeros_like(z.data))
+        zero = zeros(z.shape, z.dtype, [z])
         log_weight = (
-            self.log_likelihood(ops.gather(x, np.repeat(np.arange(n), k)), z)
+            self.log_likelihood(_repeated(x, k), z)
             + ops.gaussian_log_prob(z, zero, zero, event_ndim=1)
             - ops.gaussian_log_prob(z, mu, log_var, event_ndim=1)
         )
-        return ops.logsumexp(ops.reshape(log_weight, shape=(n, k)), axis=1) - math.log(k)
+        return ops.logsumexp(ops.reshape(log_weight, shape=(len(x), k)), axis=1) - math.log(k)
 
     def evaluate(self, x: Array, *, key: Key) -> dict[str, Tensor]:
         """elbo_nats and iwae_nats: minus the bounds, so upper bounds on the negative log-likelihood.
@@ -179,6 +177,12 @@ class VAE(Model):
         with no_grad():
             seen = self.prepare(x, key=key.fold_in("data"))
             return seen, self._mean(self.encode(seen)[0])
+
+
+def _repeated(x: Tensor, k: int) -> Tensor:
+    """Every row k times in succession: (N, ...) -> (N k, ...)."""
+    rows = ops.broadcast_to(ops.expand_dims(x, axis=1), shape=(len(x), k, *x.shape[1:]))
+    return ops.reshape(rows, shape=(len(x) * k, *x.shape[1:]))
 
 
 def _dense(

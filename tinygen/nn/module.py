@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .. import kernels
 from ..autograd import leaf
 from ..errors import CheckpointError, shape_text
 from ..kernels._devices import beside, to_numpy
@@ -112,8 +113,8 @@ class Module:
     def astype(self, dtype: Any) -> Any:
         """Cast parameters and floating buffers in place to float32 or float64; returns self."""
         for _, t in (*self._named(Parameter), *self._named(Buffer)):
-            if t.dtype.kind == "f":
-                t.data = t.data.astype(dtype)
+            if t.dtype.kind == "f" and t.dtype != dtype:
+                t.data = kernels.elementwise.cast(t.data, dtype=np.dtype(dtype))
                 if t.node is not None:
                     leaf(t)
         return self

@@ -9,6 +9,7 @@ import numpy as np
 from .. import kernels
 from ..device import to_device
 from ..errors import ArgumentError, DTypeError, shape_text
+from ..kernels._devices import moved
 from ..modes import touch
 from ..tensor import Tensor
 from . import elementwise, reduce, shape
@@ -159,8 +160,9 @@ def _expand_dims(x: Tensor, axis: int) -> Tensor:
 
 
 def _overwrite(x: Tensor, value: Any) -> Tensor:
-    """Overwrite the entries with `value` (broadcast), in place; refused as `x[...] = value` would be."""
-    x[...] = value
+    """Overwrite the entries with `value` (broadcast, of any device), in place; refused as `x[...] = value` would be."""
+    data = value.data if isinstance(value, Tensor) else value
+    x[...] = moved(data, x.device) if hasattr(data, "dtype") else data
     return x
 
 

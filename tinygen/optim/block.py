@@ -7,7 +7,8 @@ from typing import Any
 
 from .. import kernels
 from ..errors import ArgumentError, DTypeError, InPlaceError, ShapeError, shape_text
-from ..kernels._devices import address, moved
+from ..kernels._devices import address, device_of, moved
+from ..step import guard, static
 from ..tensor import Array, Tensor
 
 
@@ -51,10 +52,13 @@ class Block:
             start += p.size
 
     def to(self, device: str) -> None:
-        """Move the block and the parameters in it."""
-        self.verify()
-        self.flat = moved(self.flat, device)
-        self._share(self.flat)
+        """Move the block and the parameters in it, or follow them where another block of the same list moved them."""
+        found = _shared_memory(self.params)
+        if found is None or device_of(found) != device:
+            self.verify()
+            found = moved(self.flat, device)
+            self._share(found)
+        self.flat = found
         self._homes = [p.data for p in self.params]
 
     def verify(self) -> None:
@@ -65,6 +69,11 @@ class Block:
                     f"{self.owner}: the data of params[{i}] {shape_text(p.shape)} is no longer the array "
                     f"that is updated. Load values in place with p.copy_(...), or make {self.owner} anew."
                 )
+
+    def guard(self) -> None:
+        """Verify now, and before each replay of a step that is recorded now, which also refuses a block that moved."""
+        guard(self.verify)
+        static(f"the address of {self.owner}'s parameters", lambda: address(self.flat))
 
     def bump(self) -> None:
         """Record that all parameters changed."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import kernels
 from ..errors import ArgumentError, CheckpointError, check, shape_text
-from ..step import guard
+from ..kernels._devices import beside, moved, to_numpy
 from ..tensor import Array, Tensor
 from .block import Block
 
@@ -30,7 +30,7 @@ class EMA:
 
     def update(self) -> None:
         """Take the parameters' present values into the average."""
-        guard(self.block.verify)
+        self.block.guard()
         kernels.optim.ema(self._average, self.block.flat, decay=self.decay, out=self._average)
 
     @contextmanager
@@ -48,9 +48,15 @@ class EMA:
         self.block.flat[...] = values
         self.block.bump()
 
+    def to(self, device: str) -> Any:
+        """Move the average, and the parameters with it, to "cpu" or "cuda"; returns self."""
+        self.block.to(device)
+        self._average = moved(self._average, device)
+        return self
+
     def state_dict(self) -> dict[str, np.ndarray]:
         """The average, flat in the order of the parameters, as a copy."""
-        return {"average": self._average.copy()}
+        return {"average": to_numpy(self._average).copy()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what state_dict gave.  Raises CheckpointError when it does not fit."""
@@ -62,4 +68,4 @@ class EMA:
                 f"EMA: average is {average.dtype} {shape_text(average.shape)} in the state, "
                 f"here {mine.dtype} {shape_text(mine.shape)}. It belongs to other parameters."
             )
-        mine[...] = average
+        mine[...] = beside(mine).asarray(average)

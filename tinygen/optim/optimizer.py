@@ -10,7 +10,7 @@ import numpy as np
 from .. import kernels
 from ..errors import ArgumentError, CheckpointError, check, shape_text
 from ..kernels._devices import beside, moved, to_numpy
-from ..step import guard, replayed, static
+from ..step import replayed, static
 from ..tensor import Array, Tensor
 from .block import Block
 from .schedules import Schedule
@@ -52,7 +52,7 @@ class Optimizer:
         Raises ArgumentError, ShapeError or DTypeError for gradients that do not fit, and InPlaceError when a
         parameter's data has been replaced since.
         """
-        guard(self.block.verify)
+        self.block.guard()
         gradients = self.block.gradients(grads)
         schedule = static(f"{type(self).__name__}'s schedule", lambda: self._schedule)
         if schedule is not None:
