@@ -300,7 +300,7 @@ def test_evaluate_is_without_dropout_and_training_goes_on_with_it() -> None:
 
 def test_evaluate_drops_no_nan(make: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
     run = make()
-    spoiled = lambda x, key: {"elbo_nats": np.where(np.arange(len(x)) == 3, np.nan, 1)}
+    spoiled = lambda x, key: {"elbo_nats": tg.tensor(np.where(np.arange(len(x)) == 3, np.nan, 1))}
     monkeypatch.setattr(run.model, "evaluate", spoiled)
     with pytest.raises(NonFiniteError, match="elbo_nats is nan for row 3"):
         evaluate(run.model, run.dataset.test, key=tg.Key(0))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..train.run import Run
 
 
 def command(
@@ -21,3 +24,15 @@ def command(
     made.add_argument("--debug", action="store_true", help="show the traceback of an error")
     made.set_defaults(run=run)
     return made
+
+
+def add_device(made: argparse.ArgumentParser) -> None:
+    """--device, of a run that was trained on any."""
+    made.add_argument("--device", help="cpu or cuda (default: where the run was trained)")
+
+
+def opened(args: argparse.Namespace) -> Run:
+    """The run in `args.folder`, on the device that was asked for."""
+    from ..train.run import Run
+
+    return Run.open(args.folder, [] if args.device is None else [{"device": args.device}])

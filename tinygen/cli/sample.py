@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .common import command
+from .common import add_device, command, opened
 
 EXAMPLES = """\
   tinygen sample runs/vae-digits-0 -n 64 -o samples.png
@@ -25,6 +25,7 @@ def add_to(commands: Any) -> None:
         help=".png: a grid of images, or a plot of points; .npy, .npz (x): images on [0, 1] or rows; .csv: rows",
     )  # fmt: skip
     made.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws (default: 0)")
+    add_device(made)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -32,12 +33,11 @@ def run(args: argparse.Namespace) -> None:
     from ..random import Key
     from ..train.evaluation import draw
     from ..train.pictures import picture
-    from ..train.run import Run
 
     path = Path(args.output)
     if path.suffix not in SUFFIXES:
         raise ConfigError(f"sample: {path.name} should end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.")
-    this = Run.open(args.folder)
+    this = opened(args)
     kind = this.dataset.kind
     if (path.suffix, kind) in ((".png", "table"), (".csv", "image")):
         raise ConfigError(f"sample: {kind} data do not go into a {path.suffix} file. Use .npy or .npz.")

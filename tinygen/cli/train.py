@@ -19,6 +19,7 @@ EXAMPLES = """\
   tinygen train gan --data ring8 --set optimizer.betas=[0.5,0.999] --set model.hidden=256
   tinygen train realnvp --data table.csv --config flow.toml
   tinygen train vae --data digits --resume --epochs 400
+  tinygen train vae --data mnist --device cuda
 
 Settings come from the recipe of model and data, then --config, then the flags, then --set; the outcome is stored as
 config.json in the folder of the run.  `tinygen data list` shows the data sets.
@@ -41,7 +42,7 @@ def add_to(commands: Any) -> None:
     made.add_argument("--lr", type=float, metavar="X", help="learning rate")
     made.add_argument("--patience", type=int, metavar="N", help="validations without a better figure before stopping")
     made.add_argument("--seed", type=int, metavar="N", help="of the weights, the order of the data and every draw")
-    made.add_argument("--device", help="cpu")
+    made.add_argument("--device", help="cpu or cuda")
     made.add_argument("--config", metavar="FILE", help="settings from a .json or .toml file")
     made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting: model.latent=32")
     made.add_argument("--resume", action="store_true", help="go on with the run in the folder, bit for bit")

@@ -27,7 +27,7 @@ Layer = Mapping[str, Any]
 Argument = tuple[Any, Any]  # annotation and default
 
 TABLES = ("optimizer", "schedule", "model")  # fields that hold settings of their own
-LENGTH = ("epochs", "steps")  # what may change when a run goes on
+CHANGEABLE = ("epochs", "steps", "device")  # when a run goes on
 OPTIMIZERS: dict[str, Callable[..., Any]] = {
     "sgd": SGD, "adam": Adam, "adamw": AdamW, "adamax": Adamax, "rmsprop": RMSprop, "adadelta": Adadelta,
 }  # fmt: skip
@@ -48,6 +48,7 @@ class Config:
 
     levels              grey levels of integer data that are given by a path; None where the data know theirs.
     seed                of weights, data order and every draw.
+    device              "cpu" or "cuda".  The same keys and batches on both; figures agree to rounding, not in bits.
     epochs, steps       when to stop: after `steps` if given, else after `epochs` passes over the training data.
     validate_every      steps between validations; None: once an epoch.
     log_every           steps between lines of training figures in metrics.jsonl.
@@ -131,7 +132,7 @@ def checked(raw: Layer) -> Config:
 
 
 def continued(saved: Config, layers: Iterable[Layer]) -> Config:
-    """The configuration a resumed run goes on with: the saved one, its length changed if asked.
+    """The configuration a resumed run goes on with: the saved one, its length and its device changed if asked.
 
     Raises ConfigError when a layer wants anything else than the run has.
     """
@@ -141,12 +142,12 @@ def continued(saved: Config, layers: Iterable[Layer]) -> Config:
     wanted = checked(raw)
     for f in fields(Config):
         mine, its = getattr(wanted, f.name), getattr(saved, f.name)
-        if f.name in LENGTH or mine == its:
+        if f.name in CHANGEABLE or mine == its:
             continue
         name, mine, its = _difference(f.name, mine, its)
         raise ConfigError(
             f"resume: {name} is {its!r} in this run, not {mine!r}. Leave it out, or start a new run in another folder "
-            f"(only epochs and steps may change)."
+            f"(only epochs, steps and device may change)."
         )
     return wanted
 

@@ -10,6 +10,7 @@ import numpy as np
 from ..data import Dataset, Split
 from ..data.toys import RING_STD
 from ..errors import ArgumentError, NonFiniteError, check
+from ..kernels._devices import moved
 from ..metrics import bits_per_dim, mode_coverage
 from ..models import Model
 from ..modes import no_grad
@@ -47,8 +48,9 @@ def evaluate(
         with no_grad():
             for x, batch_key in split.batches(rows, key=key, shuffle=False, drop_last=False):
                 between()
-                for name, values in (replayed if len(x) == rows else model.evaluate)(x, key=batch_key).items():
-                    found.setdefault(name, []).append(np.asarray(values, np.float64))
+                look = replayed if len(x) == rows else model.evaluate
+                for name, values in look(moved(x, model.device), key=batch_key.to(model.device)).items():
+                    found.setdefault(name, []).append(values.numpy().astype(np.float64))
     finally:
         model.train(training)
         if has_bound:
@@ -102,11 +104,13 @@ def report(run: Run, split: str, step: int, *, iwae_samples: int | None = None) 
 def draw(model: Model, n: int, *, key: Key) -> np.ndarray:
     """n samples: images (n, H, W, C) on [0, 1] or rows (n, D).  Raises NonFiniteError if one is not finite."""
     check(n >= 1, ArgumentError, f"draw: n is {n}; it must be at least 1.")
-    training = model.training
+    training, device = model.training, model.device
     model.eval()
     try:
         with no_grad():
-            parts = [np.asarray(model.sample(min(DRAWN, n - at), key=key.fold_in(at))) for at in range(0, n, DRAWN)]
+            parts = [
+                model.sample(min(DRAWN, n - at), key=key.fold_in(at).to(device)).numpy() for at in range(0, n, DRAWN)
+            ]
     finally:
         model.train(training)
     samples = np.concatenate(parts)

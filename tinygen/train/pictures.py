@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data import save_curves, save_grid, save_scatter
+from ..kernels._devices import moved
 from .evaluation import draw
 from .run import Run
 from .runlog import curves
@@ -63,7 +64,8 @@ def save_reconstructions(run: Run) -> Path | None:
     if reconstruct is None or run.dataset.kind != "image":
         return None
     run.model.eval()
-    seen, again = (np.asarray(a) for a in reconstruct(run.dataset.test.x[:PAIRS], key=run.key.fold_in("reconstruct")))
+    x, key = moved(run.dataset.test.x[:PAIRS], run.model.device), run.key.fold_in("reconstruct").to(run.model.device)
+    seen, again = (a.numpy() for a in reconstruct(x, key=key))
     pairs = np.stack([seen, again], axis=1).reshape(-1, *seen.shape[1:])
     path = run.folder / "reconstructions.png"
     save_grid(path, pairs, columns=8)

@@ -25,9 +25,10 @@ from ..data import Dataset, load, names
 from ..device import check_device
 from ..errors import CheckpointError, ConfigError
 from ..models import DataSpec, Model, build
+from ..modes import no_grad
 from ..random import Key
 from . import checkpoint
-from .config import LENGTH, Config, Layer, checked, continued, resolve
+from .config import CHANGEABLE, Config, Layer, checked, continued, resolve
 from .runlog import read_config, save_config
 
 
@@ -61,7 +62,7 @@ class Run:
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], layers: Iterable[Layer] = ()) -> Run:
-        """The run in a folder.  `layers` may make it longer; ConfigError if they ask for anything else.
+        """The run in a folder.  `layers` may change its length and its device; ConfigError for anything else.
 
         Raises CheckpointError where there is no run.
         """
@@ -90,8 +91,8 @@ class Run:
             if average is not None:
                 ends = np.cumsum([p.size for p in objective.parameters])
                 for p, values in zip(objective.parameters, np.split(average, ends[:-1])):
-                    p.data[...] = values.reshape(p.shape)
-                    p.bump()
+                    with no_grad():
+                        p.copy_(values.reshape(p.shape))
         return meta["step"]
 
     def meta(self, **more: Any) -> dict[str, Any]:
@@ -112,7 +113,7 @@ class Run:
         """Raise CheckpointError unless a checkpoint is of this configuration, and (`data`) of these very data."""
         mine = self.config.as_dict()
         its = meta.get("config")
-        if not isinstance(its, dict) or any(mine[k] != its.get(k) for k in mine if k not in LENGTH):
+        if not isinstance(its, dict) or any(mine[k] != its.get(k) for k in mine if k not in CHANGEABLE):
             raise CheckpointError(f"{self.folder}: the checkpoint is of another configuration than config.json.")
         if data and meta.get("data_sha256") != self.data_sha256:
             raise CheckpointError(

@@ -20,6 +20,7 @@ import numpy as np
 from .. import kernels
 from ..autograd import grad
 from ..errors import CheckpointError, ConfigError, NonFiniteError
+from ..kernels._devices import moved
 from ..models import Objective
 from ..modes import detect_anomaly
 from ..optim import EMA, Optimizer
@@ -116,7 +117,7 @@ class Trainer:
                 )
                 while at.step < self.total and not self.stopped_early:
                     x, key = next(batches)
-                    self._step(x, key)
+                    self._step(moved(x, config.device), key.to(config.device))
                     shown.update(len(x), **self._means())
                     if at.step % config.log_every == 0 or at.step == self.total:
                         self._write(log)
