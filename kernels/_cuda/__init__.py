@@ -9,6 +9,7 @@
     epilogue.h, epilogue.py   what follows one in the same pass
     source.py                 the text of a .cu file for some types
     launcher.py               one launch, on a GPU through CuPy or on the host
+    scratch.py                working memory of a launch
     graph.py                  launches of a recorded step as CUDA graphs
     host_build.py             compiles for the host, with sanitizers if asked for
     host_array.py             the emulated device's array

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from .._devices import beside
-
-Array = Any
-
 TILE, DEPTH, THREADS = 64, 16, 128  # as in tile.h
 ENTRIES = 256  # of a block that goes over entries one by one: of a pass over sums
 
@@ -33,8 +27,3 @@ def parts(blocks: int, terms: int) -> tuple[int, int]:
     count = max(1, min(BLOCKS // max(blocks, 1), terms // PART))
     each = -(-terms // (count * DEPTH)) * DEPTH
     return max(1, -(-terms // max(each, 1))), each
-
-
-def room(y: Array, n: int) -> Array:
-    """n uninitialised entries beside y and of its type, for sums in parts."""
-    return beside(y).empty(n, y.dtype)

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._cuda.launcher import launch
+from .._cuda.scratch import room
 from .._cuda.source import Source
-from .._cuda.tile import room
 from .._devices import beside
 from .._prepared import prepared
 from ..shape.cuda import concat
@@ -76,7 +76,7 @@ def sample(x: Array, u: Array, *rest: Array, net: tuple[Op, ...], scale: float, 
     per_entry = shapes[-1][3] // colors
     counts = height, width, colors, tables.number, tables.size, per_entry, int(logits)
     args = (
-        x, u, y, seen, flat, *tables[:4], room(x, n * tables.size), beside(x).empty(n * per_entry, np.float64),
+        x, u, y, seen, flat, *tables[:4], room(x, n * tables.size), room(x, n * per_entry, np.float64),
         _network(x.dtype, *counts, scale=scale, shift=shift),
     )  # fmt: skip
     launch(SOURCE, "causal_sample", (n,), (THREADS,), args, T=x.dtype, U=u.dtype)

@@ -9,8 +9,9 @@ import numpy as np
 
 from .._cuda.epilogue import After, after, nothing
 from .._cuda.launcher import launch
+from .._cuda.scratch import room
 from .._cuda.source import Source
-from .._cuda.tile import ENTRIES, THREADS, entries, parts, room, tiles
+from .._cuda.tile import ENTRIES, THREADS, entries, parts, tiles
 from .._prepared import effect, prepared
 from ..matmul import steps
 from ..matmul.cuda import activate, combine

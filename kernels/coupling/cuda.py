@@ -8,8 +8,8 @@ import numpy as np
 
 from .._cuda.launcher import launch
 from .._cuda.rows import THREADS, planned
+from .._cuda.scratch import room
 from .._cuda.source import Source
-from .._devices import beside
 from .._prepared import prepared
 
 Array = Any
@@ -93,7 +93,7 @@ def _gradient(name: str, *arrays: Array) -> None:
     *given, g_scale = arrays
     mask, channels = given[5], g_scale.size
     plan = planned(1, given[0].size // max(1, channels), channels, split=True)
-    partial = beside(g_scale).empty((plan.parts, channels), np.float64)
+    partial = room(g_scale, (plan.parts, channels), np.float64)
     args = *given, partial, plan.shape, np.int64(mask.size // max(1, channels))
     launch(AFFINE, f"coupling_{name}", plan.grid, plan.block, args, T=g_scale.dtype)
     total = planned(1, plan.parts, channels)

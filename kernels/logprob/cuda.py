@@ -9,8 +9,8 @@ import numpy as np
 
 from .._cuda.launcher import launch
 from .._cuda.rows import THREADS, WARP, planned
+from .._cuda.scratch import room
 from .._cuda.source import Source
-from .._devices import beside
 from .._prepared import prepared
 from ..reduce.cuda import sum as summed
 
@@ -65,7 +65,7 @@ def _sites(name: str, labels: Array, logits: Array, *args: Any) -> None:
 
 @prepared
 def categorical_head(labels: Array, logits: Array, y: Array, lse: Array, *, event_ndim: int) -> None:
-    terms = beside(y).empty(labels.shape, y.dtype)
+    terms = room(y, labels.shape)
     counts = np.int64(labels.size), np.int64(logits.shape[-1])
     _sites("categorical_head", labels, logits, labels, logits, terms, lse, *counts)
     summed(terms, y, axes=tuple(range(y.ndim, labels.ndim)), keepdims=False, divisor=1)

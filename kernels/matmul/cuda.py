@@ -10,8 +10,9 @@ import numpy as np
 
 from .._cuda.epilogue import After, after, nothing
 from .._cuda.launcher import launch
+from .._cuda.scratch import room
 from .._cuda.source import Source
-from .._cuda.tile import ENTRIES, THREADS, entries, parts, room, tiles
+from .._cuda.tile import ENTRIES, THREADS, entries, parts, tiles
 from .._cuda.walk import steps as strides
 from .._cuda.walk import ways
 from .._prepared import prepared

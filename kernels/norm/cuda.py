@@ -8,8 +8,8 @@ import numpy as np
 
 from .._cuda.launcher import launch
 from .._cuda.rows import THREADS, Plan, planned
+from .._cuda.scratch import room
 from .._cuda.source import Source
-from .._devices import beside
 from .._prepared import prepared
 
 Array = Any
@@ -33,11 +33,11 @@ class _Matrix:
     def partials(self) -> tuple[Array, Array]:
         """Two numbers of each part and column, float64."""
         shape = self.in_parts.parts, self.columns
-        return beside(self._x).empty(shape, np.float64), beside(self._x).empty(shape, np.float64)
+        return room(self._x, shape, np.float64), room(self._x, shape, np.float64)
 
     def scratch(self, rows: int) -> Array:
         """(rows, columns) of x's dtype."""
-        return beside(self._x).empty((rows, self.columns), self._x.dtype)
+        return room(self._x, (rows, self.columns))
 
     def run(self, source: Source, name: str, plan: Plan, *arrays: Array, numbers: tuple[Any, ...] = ()) -> None:
         """The kernel on arrays, the plan's shape, then numbers."""
@@ -104,7 +104,7 @@ def layer_norm(x: Array, gamma: Array, beta: Array, y: Array, *, eps: float) -> 
 @prepared
 def layer_norm_grad(g: Array, x: Array, gamma: Array, g_x: Array, g_gamma: Array, g_beta: Array, *, eps: float) -> None:
     m = _Matrix(x)
-    statistics = beside(x).empty(m.rows, np.float64), beside(x).empty(m.rows, x.dtype)
+    statistics = room(x, m.rows, np.float64), room(x, m.rows)
     m.run(LAYER, "layer_grad", m.by_rows, g, x, gamma, g_x, *statistics, numbers=(np.float64(eps),))
     partials = m.partials()
     m.run(LAYER, "layer_sums", m.in_parts, g, x, *statistics, *partials)

@@ -14,6 +14,7 @@ import numpy as np
 
 from .._cuda.launcher import launch
 from .._cuda.rows import THREADS, planned
+from .._cuda.scratch import room
 from .._cuda.source import Source
 from .._devices import address, beside
 from .._prepared import prepared
@@ -53,7 +54,7 @@ def gather(*arrays: Array) -> None:
 def sum_squares(*arrays: Array) -> None:
     *gs, total = arrays
     plan = planned(1, sum(g.size for g in gs), split=True)
-    partial = beside(total).empty((1, plan.parts), np.float64)
+    partial = room(total, (1, plan.parts), np.float64)
     args = partial, *_table(gs), plan.shape
     launch(SOURCE, "optim_sum_squares", plan.grid, plan.block, args, T=gs[0].dtype)
     summed(partial, total, axes=(1,), keepdims=False, divisor=1)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from .._cuda.launcher import launch
+from .._cuda.scratch import room
 from .._cuda.source import Source
-from .._devices import beside
 from .._prepared import prepared
 
 Array = Any
@@ -73,7 +73,7 @@ def categorical(logits: Array, key: Array, y: Array) -> None:
 
 @prepared
 def permutation(key: Array, y: Array, *, n: int) -> None:
-    words = beside(y).empty(n, np.uint32)
+    words = room(y, n, np.uint32)
     bits(key, words, shape=(n,))
     launch(WORDS, "random_permutation", _grid(n), (THREADS,), (words, y, np.int64(n)))
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from .._cuda.launcher import launch
 from .._cuda.rows import Plan, planned
+from .._cuda.scratch import room
 from .._cuda.source import Source
-from .._devices import beside
 from .._prepared import prepared
 from ._blocks import blocks
 
@@ -32,7 +32,7 @@ def _passes(x: Array, y: Array, axes: Axes, one: Callable[[Array, Array, Block, 
     found = blocks(x.shape, axes)
     for i, block in enumerate(found if y.size else ()):
         last = i == len(found) - 1
-        to = y if last else beside(y).empty(block[0] * block[2], y.dtype)
+        to = y if last else room(y, block[0] * block[2])
         one(x, to, block, last)
         x = to
 
@@ -44,7 +44,7 @@ def _in_parts(names: tuple[str, str, str], dtype: Any, x: Array, y: Array, block
         _run(names[0], plan, x, y, y.dtype, by)
         return
     outer, _, inner = block
-    partial = beside(y).empty((outer, plan.parts, inner), dtype)
+    partial = room(y, (outer, plan.parts, inner), dtype)
     _run(names[1], plan, x, partial, y.dtype, np.float64(1))
     _run(names[2], planned(outer, plan.parts, inner), partial, y, y.dtype, by)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,7 +101,7 @@ def plan(launches: Sequence[Launch | Action], sizes: Sequence[int], results: Seq
             inputs, outs = (tuple(map(array, places)) for places in (launch.inputs, launch.outs))
             launch = launch._replace(inputs=inputs, outs=outs)
         bound.append(launch)
-    calls, runs = (_loops if module is np else _device_calls)(bound)
+    calls, runs = _loops(bound) if module is np else _device_calls(bound, module)
     return Plan(bound, calls, runs, [array(r) for r in results], total, sum(needed.values()))
 
 
@@ -114,12 +115,12 @@ def _loops(bound: list[Launch | Action]) -> tuple[list[Call], list[Call]]:
     return calls, joined(part for call in calls for part in parts(call))
 
 
-def _device_calls(bound: list[Launch | Action]) -> tuple[list[Call], list[Call]]:
+def _device_calls(bound: list[Launch | Action], module: Any) -> tuple[list[Call], list[Call]]:
     """The same of a GPU."""
-    from .._cuda.graph import joined
+    from .._cuda import graph, scratch
 
-    calls = [_call(launch) for launch in bound]
-    return calls, joined(calls)
+    calls = scratch.bound((partial(_call, launch) for launch in bound), module)
+    return calls, graph.joined(calls)
 
 
 def _call(launch: Launch | Action) -> Call:
