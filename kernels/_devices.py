@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,18 @@ def to_numpy(array: Array) -> np.ndarray:
 def moved(array: Array, device: str) -> Array:
     """The array on a device by name: itself where it is there, else a copy.  Raises DeviceError as `there` does."""
     return array if device_of(array) == device else there(device).asarray(np.asarray(to_numpy(array), order="C"))
+
+
+def constant(array: Array, values: np.ndarray) -> Array:
+    """`values` beside an array, not to be written to: a GPU gets the same ones but once."""
+    if type(array) is np.ndarray:
+        return values
+    return _constant(beside(array), values.tobytes(), values.dtype, values.shape)
+
+
+@lru_cache(maxsize=1024)
+def _constant(module: Any, values: bytes, dtype: np.dtype, shape: tuple[int, ...]) -> Array:
+    return module.asarray(np.frombuffer(values, dtype).reshape(shape))
 
 
 def within(memory: Array, at: int, shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...]) -> Array:

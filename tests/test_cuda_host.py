@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -160,6 +161,17 @@ def test_modules_and_optimizers_move():
         adam.to("cpu")
     assert {p.device for p in layer.parameters()} == {"cpu"}
     adam.update([tg.Tensor(np.ones(p.shape, np.float32)) for p in layer.parameters()])
+
+
+def test_memory_of_a_gpu_without_cupy_is_refused_in_one_sentence():
+    class Elsewhere:
+        def __dlpack_device__(self):
+            return 2, 0
+
+    if importlib.util.find_spec("cupy"):
+        pytest.skip("CuPy is installed")
+    with pytest.raises(DeviceError, match="needs a GPU and CuPy"):
+        tg.from_dlpack(Elsewhere())
 
 
 # -- sanitizers, compilers ---------------------------------------------------------------------------------------------

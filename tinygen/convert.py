@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from .errors import DTypeError
-from .kernels._devices import beside
+from .kernels._devices import beside, constant, there
 from .modes import touch
 from .tensor import Tensor
+
+DLPACK_CUDA = 2  # kDLCUDA of the standard
 
 
 def tensor(value: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
@@ -38,8 +38,12 @@ def tensor(value: Any, dtype: Any = None, *, requires_grad: bool = False) -> Ten
 
 
 def from_dlpack(x: Any) -> Tensor:
-    """A Tensor over the memory of any object with `__dlpack__` (a PyTorch tensor, a JAX array); nothing is copied."""
-    return Tensor(np.from_dlpack(x))
+    """A Tensor over the memory of any object with `__dlpack__` (a PyTorch tensor, a JAX array); nothing is copied.
+
+    Raises DeviceError for an array of a GPU where CuPy is missing.
+    """
+    kind, _ = x.__dlpack_device__()
+    return Tensor((there("cuda") if kind == DLPACK_CUDA else np).from_dlpack(x))
 
 
 def as_tensor(value: Any, dtype: np.dtype | None = None, op: str = "as_tensor", others: Sequence[Any] = ()) -> Tensor:
@@ -54,7 +58,7 @@ def as_tensor(value: Any, dtype: np.dtype | None = None, op: str = "as_tensor", 
         number = np.array(value, dtype)
         for other in others:
             if isinstance(other, Tensor) and type(other.data) is not np.ndarray:
-                return Tensor(_constant(beside(other.data), number.tobytes(), dtype))
+                return Tensor(constant(other.data, number))
         return Tensor(number)
     if hasattr(value, "dtype") and hasattr(value, "shape") and value.dtype.kind in "biuf":
         return Tensor(value)
@@ -65,12 +69,6 @@ def as_tensor(value: Any, dtype: np.dtype | None = None, op: str = "as_tensor", 
     if array.dtype.kind not in "biuf":
         raise DTypeError(f"{op}: {type(value).__name__} is not an array of numbers.")
     return Tensor(array.astype(dtype or np.float32) if array.dtype == np.float64 else array)
-
-
-@lru_cache(maxsize=1024)
-def _constant(module: ModuleType, value: bytes, dtype: np.dtype) -> Any:
-    """A number on a device, moved there once."""
-    return module.asarray(np.frombuffer(value, dtype).reshape(()))
 
 
 def zeros(shape: tuple[int, ...], dtype: np.dtype, others: Sequence[Tensor | None]) -> Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import kernels
 from .errors import ArgumentError
-from .kernels._devices import beside, device_of, moved, to_numpy
+from .kernels._devices import constant, device_of, moved, to_numpy
 from .modes import touch
 from .tensor import Array
 
@@ -42,7 +42,7 @@ class Key:
             data = int.from_bytes(hashlib.sha256(data.encode()).digest()[:8], "little")
         if not isinstance(data, int | np.integer) or not 0 <= data < 1 << 64:
             raise ArgumentError(f"fold_in: expected a name or an integer in [0, 2**64), got {data!r}.")
-        return Key.from_data(kernels.random.fold_in(self.data, beside(self.data).asarray(_words(int(data)))))
+        return Key.from_data(kernels.random.fold_in(self.data, constant(self.data, _words(int(data)))))
 
     def split(self, n: int = 2) -> list[Key]:
         """n keys derived from this one."""

@@ -9,7 +9,7 @@ import numpy as np
 from .. import ops
 from ..convert import as_tensor
 from ..errors import DTypeError, ShapeError, check, shape_text
-from ..kernels._devices import beside
+from ..kernels._devices import constant
 from ..random import Key
 from ..tensor import Tensor
 from ._events import batch, common_shape, spread, sum_events
@@ -32,7 +32,7 @@ class Categorical:
 
     def _levels(self) -> Tensor:
         levels = np.arange(self.categories, dtype=self.logits.dtype)
-        return Tensor(beside(self.logits.data).asarray(levels))
+        return Tensor(constant(self.logits.data, levels))
 
     @property
     def mean(self) -> Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import kernels
 from ..errors import ArgumentError, DTypeError, ShapeError, check, shown
-from ..kernels._devices import beside, to_numpy
+from ..kernels._devices import constant, to_numpy
 from ..primitive import primitive
 from ..tensor import Tensor
 from .elementwise import cast, equal, exp, expm1, sigmoid, softplus
@@ -108,7 +108,7 @@ def categorical_head(labels, logits, *, event_ndim=0):
 
 
 def _onehot(labels, logits):
-    categories = beside(logits.data).asarray(np.arange(logits.shape[-1]))
+    categories = constant(logits.data, np.arange(logits.shape[-1]))
     return cast(equal(expand_dims(labels, axis=-1), categories), dtype=str(logits.dtype))
 
 
