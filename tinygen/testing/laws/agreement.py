@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from ... import kernels
+from ...device import to_device
 from ...errors import shape_text
 from ...modes import no_grad
 from ...tensor import Tensor
@@ -20,14 +22,18 @@ ROUNDING = {"float32": (2e-5, 2e-6), "float64": (1e-11, 1e-12)}  # relative, and
 def implementations_agree(
     case: Case, one: str = "cpu", other: str = "reference", *, dtype: Any = np.float64, seeds: Iterable[int] = range(3)
 ) -> None:
-    """The case's op on drawn inputs gives the same on two implementations, up to rounding, and changes no input."""
+    """The case's op on drawn inputs gives the same on two implementations, up to rounding, and changes no input.
+
+    one, other: "cpu", "reference" or "cuda".
+    """
     for seed in seeds:
         results = []
         for name in (one, other):
             inputs, params = case.draw(seed, dtype)
-            with kernels.backend(name), no_grad():
-                ys = case.op(*map(Tensor, inputs), **params)
-            results.append([y.data for y in (ys if isinstance(ys, tuple | list) else (ys,))])
+            device = "cuda" if name == "cuda" else "cpu"
+            with nullcontext() if device == "cuda" else kernels.backend(name), no_grad():
+                ys = case.op(*[to_device(Tensor(a), device) for a in inputs], **params)
+            results.append([y.numpy() for y in (ys if isinstance(ys, tuple | list) else (ys,))])
             for i, (used, fresh) in enumerate(zip(inputs, case.draw(seed, dtype)[0], strict=True)):
                 if used.tobytes() != fresh.tobytes():
                     raise LawBroken(f"{case.name} ({name}, seed {seed}): input {i} was changed.")
