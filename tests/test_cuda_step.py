@@ -9,8 +9,10 @@ import pytest
 from test_step import MODELS, batch, build, states
 
 import tinygen as tg
-from tinygen import nn, optim
+from tinygen import kernels, nn, optim
 from tinygen.errors import DeviceError, StepError
+from tinygen.kernels._cuda import host_array, host_stream
+from tinygen.kernels._cuda.graph import Graph
 from tinygen.testing import emulated_cuda
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulated CUDA device needs g++")
@@ -81,6 +83,33 @@ def test_a_step_is_of_one_device(cuda):
     here, there = tg.Tensor(np.ones(2, np.float32)), tg.Tensor(np.ones(2, np.float32)).to("cuda")
     with pytest.raises(DeviceError, match="another device before"):
         tg.step(lambda: (here * 2, there * 2))()
+
+
+def test_what_asks_python_parts_the_graphs_of_a_step(cuda):
+    _, train, rest = build("vae conv")  # its learning rate follows a schedule, which Python evaluates
+    rest[0].to("cuda")
+    rest[1].to("cuda")
+    step = tg.step(train)
+    x, key = tg.Tensor(batch(17)).to("cuda"), tg.Key(1).to("cuda")
+    for _ in range(3):
+        step(x, key=key)
+    gradients, schedule, update, bump, average = step.plan.runs
+    assert [type(run) for run in (gradients, update, average)] == [Graph] * 3
+    assert len(gradients.launches) > 20
+    assert schedule.func is kernels.optim.schedule.implementation("cuda")
+    assert bump.__name__ == "bump"
+
+
+def test_nothing_passes_to_the_host_in_a_graph(cuda):
+    x = tg.Tensor(np.ones(2, np.float32)).to("cuda").data
+    with pytest.raises(RuntimeError, match="item: the current stream is capturing"):
+        Graph([lambda: x[:1].item()], host_array)
+    ran = []
+    graph = Graph([lambda: x.fill(2), lambda: host_stream.enqueue(lambda: ran.append(x.get()))], host_array)
+    assert (x.get() == 1).all()
+    assert not ran
+    graph()
+    assert (ran[0] == 2).all()
 
 
 def test_a_step_whose_parameters_moved_is_refused(cuda):

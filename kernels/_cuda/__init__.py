@@ -13,6 +13,7 @@
     graph.py                  launches of a recorded step as CUDA graphs
     host_build.py             compiles for the host, with sanitizers if asked for
     host_array.py             the emulated device's array
+    host_stream.py            its streams and graphs
     gate.py                   compiles for GPUs without one, and holds registers and shared memory to a table
 
 A family's kernels are a `.cu` file and a `cuda.py` beside its `cpu.py`: names and signatures are the same, and

@@ -7,11 +7,13 @@ no kernel wrote show, and lies between guards that a launch checks, so a write p
 
 from __future__ import annotations
 
+from functools import partial
 from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import host_stream as cuda  # as CuPy calls it
 from .host_build import sanitizer
 
 # bytes on either side, a cache line; none where AddressSanitizer watches every byte
@@ -108,32 +110,36 @@ class HostArray:
 
     def get(self) -> np.ndarray:
         """A copy in NumPy."""
+        cuda.no_capture("get")
         return self._array.copy()
 
     def set(self, values: np.ndarray) -> None:
         """Overwrite with as many entries of the same dtype from NumPy."""
+        cuda.no_capture("set")
         if type(values) is not np.ndarray or values.dtype != self.dtype or values.shape != self.shape:
             raise TypeError(f"set: {type(values).__name__} does not match {self.dtype} {self.shape}")
         self._array[...] = values
 
     def item(self) -> Any:
         """The only entry, as a Python number."""
+        cuda.no_capture("item")
         return self._array.item()
 
     def fill(self, value: Any) -> None:
         """Overwrite all entries with one number."""
-        self._array.fill(value)
+        cuda.enqueue(partial(self._array.fill, value))
 
     def copy(self) -> HostArray:
         """A contiguous copy on the device."""
         made = empty(self.shape, self.dtype)
-        made._array[...] = self._array
+        made[...] = self
         return made
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if isinstance(value, np.ndarray):
             raise TypeError("an array of NumPy is not moved to the device unasked: use asarray")
-        self._array[index] = value._array if isinstance(value, HostArray) else value
+        value = value._array if isinstance(value, HostArray) else value
+        cuda.enqueue(partial(self._array.__setitem__, index, value))
 
 
 # -- what CuPy calls them ---------------------------------------------------------------------------------------------

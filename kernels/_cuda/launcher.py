@@ -20,6 +20,7 @@ from .._devices import DeviceError
 from .._prepared import effect
 from .host_array import HostArray
 from .host_build import library
+from .host_stream import enqueue
 from .source import Source
 
 Shape = tuple[int, ...]  # of a grid in blocks, or of a block in threads: one to three lengths, x first
@@ -75,7 +76,7 @@ class Launcher:
         self._check(shared)
         arrays = [a for a in args if not isinstance(a, np.generic | np.ndarray | None)]
         if all(isinstance(a, HostArray) for a in arrays):
-            self._run = self._on_host(source.text(host=True, **types), shared)
+            self._run = partial(enqueue, self._on_host(source.text(host=True, **types), shared))
         else:
             function = _cupy_function(source.text(host=False, **types), name)
             self._run = partial(function, self.grid, self.block, args, shared_mem=shared)

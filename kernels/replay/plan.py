@@ -120,7 +120,7 @@ def _device_calls(bound: list[Launch | Action], module: Any) -> tuple[list[Call]
     from .._cuda import graph, scratch
 
     calls = scratch.bound((partial(_call, launch) for launch in bound), module)
-    return calls, graph.joined(calls)
+    return calls, graph.joined(calls, module)
 
 
 def _call(launch: Launch | Action) -> Call:
