@@ -73,8 +73,9 @@ setup(
         "test": test,
         "dev": dev,
         "bench": bench,
-        "cuda12": ["cupy-cuda12x>=13.4"],
-        "cuda13": ["cupy-cuda13x>=13.6"],
+        # with NVRTC, and the headers that CuPy's own kernels include
+        "cuda12": ["cupy-cuda12x>=14", "cuda-toolkit[cudart,nvrtc]==12.*"],
+        "cuda13": ["cupy-cuda13x>=14", "cuda-toolkit[cudart,nvrtc]==13.*"],
         "all": sorted({*test, *dev, *bench}),
     },
     entry_points={

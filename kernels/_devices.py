@@ -62,6 +62,7 @@ def to_numpy(array: Array) -> np.ndarray:
 
 def moved(array: Array, device: str) -> Array:
     """The array on a device by name: itself where it is there, else a copy.  Raises DeviceError as `there` does."""
+    # in C's order: CuPy would keep Fortran's
     return array if device_of(array) == device else there(device).asarray(np.asarray(to_numpy(array), order="C"))
 
 

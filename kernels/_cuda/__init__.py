@@ -11,9 +11,11 @@
     launcher.py               one launch, on a GPU through CuPy or on the host
     scratch.py                working memory of a launch
     graph.py                  launches of a recorded step as CUDA graphs
+    gpu_build.py              compiles for the GPU that is there
     host_build.py             compiles for the host, with sanitizers if asked for
     host_array.py             the emulated device's array
     host_stream.py            its streams and graphs
+    compilers.py              nvcc and NVRTC, where there need not be a GPU
     gate.py                   compiles for GPUs without one, and holds registers and shared memory to a table
 
 A family's kernels are a `.cu` file and a `cuda.py` beside its `cpu.py`: names and signatures are the same, and

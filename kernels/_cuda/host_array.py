@@ -176,10 +176,12 @@ def ones(shape: Any, dtype: Any = np.float64) -> HostArray:
 
 
 def asarray(values: Any, dtype: Any = None) -> HostArray:
-    """What NumPy makes of `values`, moved to the device; an array of the device as it is."""
+    """What NumPy makes of `values`, moved in its order, C's or Fortran's; an array of the device as it is."""
     if isinstance(values, HostArray):
         return values
-    source = np.asarray(values, dtype, order="C")
+    source = np.asarray(values, dtype)
+    if source.flags.fnc:
+        return asarray(source.T).T
     made = empty(source.shape, source.dtype)
     made.set(source)
     return made

@@ -11,13 +11,14 @@ import ctypes
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from .._devices import DeviceError
 from .._prepared import effect
+from . import gpu_build
 from .host_array import HostArray
 from .host_build import library
 from .host_stream import enqueue
@@ -78,7 +79,7 @@ class Launcher:
         if all(isinstance(a, HostArray) for a in arrays):
             self._run = partial(enqueue, self._on_host(source.text(host=True, **types), shared))
         else:
-            function = _cupy_function(source.text(host=False, **types), name)
+            function = gpu_build.function(source.text(host=False, **types), name)
             self._run = partial(function, self.grid, self.block, args, shared_mem=shared)
 
     def __call__(self) -> None:
@@ -134,16 +135,3 @@ def _value(argument: Any) -> np.ndarray:
     if argument is None or isinstance(argument, HostArray):
         return np.array(0 if argument is None else argument.data.ptr, np.uintp)
     return np.asarray(argument)
-
-
-@cache
-def _cupy_function(text: str, name: str) -> Callable[..., None]:
-    """The compiled kernel: CuPy keeps it on disk, and for each device."""
-    return _cupy_module(text).get_function(name)
-
-
-@cache
-def _cupy_module(text: str) -> Any:
-    import cupy
-
-    return cupy.RawModule(code=text, options=("--std=c++17", "--fmad=false"))
