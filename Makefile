@@ -5,12 +5,14 @@ PYTHON ?= python3
 VENV   ?= .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN    := $(VENV)/bin
 WORKERS ?= auto
+# of the driver, for CuPy: 13 or 12
+CUDA ?= 13
 PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses 8 --dist worksteal
 MYPY_TREE := build/mypy
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test exhaustive parity cuda-host coverage lint format bench clean distclean
+.PHONY: help demo test exhaustive parity cuda-host cuda coverage lint format bench clean distclean
 # Workers of several threads each share the cores: a waiting thread of PyTorch must sleep, not spin (ours know when to).
 export OMP_WAIT_POLICY ?= passive
 
@@ -32,6 +34,9 @@ parity: $(VENV)/.bench ## against PyTorch
 cuda-host: $(VENV)/.test ## CUDA kernels without a GPU: run on the host in all orders, under sanitizers; compiled by nvcc
 	@$(PYTEST) tests/test_cuda_*.py
 	@$(BIN)/python tests/cudamutants.py
+
+cuda: $(VENV)/.test $(VENV)/.cuda$(CUDA) ## the CUDA tests on a GPU; with a driver of CUDA 12: CUDA=12 make cuda
+	@TINYGEN_CUDA_TESTS=gpu $(PYTEST) -m cuda
 
 # One process: coverage starts before anything of ours is imported, and follows the processes that tests start.
 coverage: $(VENV)/.test $(VENV)/.bench $(VENV)/.dev ## the lines that the fast tier runs: at least 95 % of them

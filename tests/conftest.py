@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -22,20 +23,23 @@ def _no_torch() -> str | None:
     return None if importlib.util.find_spec("torch") else "needs PyTorch: pip install 'tinygen[bench]'"
 
 
-def _no_gpu() -> str | None:
-    if importlib.util.find_spec("cupy") is None:
-        return "needs CuPy and a CUDA GPU"
-    import cupy
+def _no_cuda() -> str | None:
+    import cudadevice
 
-    try:
-        cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        return f"needs a CUDA GPU: {error}"
-    return None
+    return cudadevice.why_not()
+
+
+@pytest.fixture
+def cuda() -> Iterator[None]:
+    """ "cuda" is there while the test runs: emulated, or a GPU.  For tests marked `cuda`; see cudadevice.py."""
+    from cudadevice import on_cuda
+
+    with on_cuda():
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for marker, why_not in (("parity", _no_torch), ("cuda", _no_gpu)):
+    for marker, why_not in (("parity", _no_torch), ("cuda", _no_cuda)):
         marked = [item for item in items if item.get_closest_marker(marker)]
         reason = why_not() if marked else None
         if reason:

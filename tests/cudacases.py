@@ -1,4 +1,4 @@
-"""What the emulated CUDA device is tried on; under a sanitizer: `python tests/cudacases.py [name]`.
+"""What CUDA is tried on; under a sanitizer: `python tests/cudacases.py [name]`, on the device of cudadevice.py.
 
 The registry's cases with their gradients, and what those are too small for or leave out: long rows, several tiles,
 draws, optimizers.
@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from cudadevice import on_cuda
 from cudaproducts import products
 from test_optim import OPTIMIZERS, values
 
@@ -19,7 +20,7 @@ import tinygen as tg
 from tinygen import kernels
 from tinygen.errors import DeviceError
 from tinygen.kernels._cuda import host_build
-from tinygen.testing import Case, emulated_cuda
+from tinygen.testing import Case
 from tinygen.testing.cases import cases
 
 Results = list[np.ndarray]
@@ -151,7 +152,7 @@ FEW = 64  # entries, where every one costs a thread of the system
 def main(names: list[str]) -> None:
     """Run cases and extras, for a sanitizer to watch; small ones, where threads are real."""
     threads, ran = host_build.sanitizer() == "thread", 0
-    with emulated_cuda():
+    with on_cuda():
         for dtype in (np.float32,) if threads else (np.float32, np.float64):
             for name, extra in extras(dtype).items():
                 if name in names or not (names or (threads and "(" in name)):

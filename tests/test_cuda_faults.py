@@ -9,7 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from tinygen.kernels._cuda import host_array, host_build
+from tinygen.kernels._cuda import host_array, host_build, host_stream
+from tinygen.kernels._cuda.graph import Graph
 from tinygen.kernels._cuda.launcher import LaunchError, launch, schedule
 from tinygen.kernels._cuda.source import Source
 
@@ -175,6 +176,21 @@ def test_a_missing_compiler_says_what_to_install(monkeypatch):
 def test_what_does_not_compile_is_told_with_its_line(tmp_path):
     with pytest.raises(RuntimeError, match=r"planted\.cu:2"):
         launch(source(tmp_path, "\nTG_KERNEL(bad, 1, T* y) { y = 1.5; }"), "bad", (1,), (1,), (), T=np.float32)
+
+
+# -- graphs --------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_passes_to_the_host_in_a_graph():
+    x = host_array.ones(2, np.float32)
+    with pytest.raises(RuntimeError, match="item: the current stream is capturing"):
+        Graph([lambda: x[:1].item()], host_array)
+    ran = []
+    graph = Graph([lambda: x.fill(2), lambda: host_stream.enqueue(lambda: ran.append(x.get()))], host_array)
+    assert (x.get() == 1).all()
+    assert not ran
+    graph()
+    assert (ran[0] == 2).all()
 
 
 # -- sanitizers --------------------------------------------------------------------------------------------------------

@@ -1,17 +1,16 @@
-"""Gradients on CUDA, on the emulated device, to the order that each op claims, against differences."""
+"""Gradients on CUDA, to the order that each op claims, against differences."""
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
+from cudadevice import on_cuda
 
 from tinygen.cli import main
 from tinygen.cli.check import on
-from tinygen.testing import emulated_cuda, gradcheck
+from tinygen.testing import gradcheck
 from tinygen.testing.cases import cases
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulated CUDA device needs g++")
+pytestmark = pytest.mark.cuda
 
 
 @pytest.mark.exhaustive
@@ -19,12 +18,12 @@ pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulate
 def test_gradients_to_the_claimed_order(name):
     case = cases[name]
     inputs, params = case.draw(0)
-    with emulated_cuda():
+    with on_cuda():
         gradcheck(on("cuda", case.op), *inputs, order=case.orders, seed=0, rtol=1e-6 * case.tolerance, **params)
 
 
 def test_the_command_checks_ops_there(capsys):
-    with emulated_cuda():
+    with on_cuda():
         assert main(["check", "--device", "cuda", "sub", "batch_norm"]) == 0
     assert capsys.readouterr().out.endswith("2 of 2 right\n")
 
@@ -32,5 +31,5 @@ def test_the_command_checks_ops_there(capsys):
 def test_a_wrong_gradient_is_seen(monkeypatch):
     case = cases["mul"]
     inputs, params = case.draw(0)
-    with emulated_cuda(), pytest.raises(AssertionError):
+    with on_cuda(), pytest.raises(AssertionError):
         gradcheck(on("cuda", lambda a, b: a * b.detach()), *inputs, order=1, seed=0, **params)

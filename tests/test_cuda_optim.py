@@ -1,20 +1,18 @@
-"""CUDA kernels of the optimizers, on the emulated device: against the specification, and launched again from a list."""
+"""CUDA kernels of the optimizers: against the specification, and launched again from a list."""
 
 from __future__ import annotations
 
 import math
-import shutil
 from typing import Any
 
 import numpy as np
 import pytest
+from cudadevice import on_cuda, on_device
 
 from tinygen.kernels import backend, optim
-from tinygen.kernels._cuda import host_array
-from tinygen.kernels._cuda.launcher import schedule
 from tinygen.kernels.optim import NotFinite
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulated CUDA device needs g++")
+pytestmark = [pytest.mark.cuda, pytest.mark.usefixtures("cuda")]
 
 SHAPES = [(0, 3), (2,), (100, 47), (), *[(7,)] * 40, (33, 9), (0,)]  # a block meets many, and one spans several blocks
 SIZE = sum(math.prod(shape) for shape in SHAPES)
@@ -63,22 +61,22 @@ def updated(name: str, dtype: Any, move: Any, steps: int = 4) -> list[Any]:
 def test_updates_follow_the_specification(name, dtype):
     with backend("reference"):
         expected = updated(name, dtype, np.copy)
-    mine = updated(name, dtype, host_array.asarray)
+    mine = updated(name, dtype, on_device)
     for a, b in zip(mine, expected, strict=True):
         np.testing.assert_allclose(a.get(), b, rtol=0, atol=200 * np.finfo(dtype).eps)
-    with schedule(-1):
-        for a, b in zip(updated(name, dtype, host_array.asarray), mine, strict=True):
+    with on_cuda(-1):
+        for a, b in zip(updated(name, dtype, on_device), mine, strict=True):
             assert np.array_equal(a.get(), b.get())
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_new_blocks_and_prepared_launches_give_the_same_bits(name):
     kernel, _, counts, options = RULES[name]
-    once, twice = (updated(name, np.float32, host_array.asarray, steps) for steps in (1, 2))
-    changed, numbers = state(name, np.float32, host_array.asarray)
+    once, twice = (updated(name, np.float32, on_device, steps) for steps in (1, 2))
+    changed, numbers = state(name, np.float32, on_device)
     if counts:
         optim.advance(numbers[-1], out=numbers[-1])
-    gs = [host_array.asarray(g) for g in gradients(1, np.float32)]
+    gs = [on_device(g) for g in gradients(1, np.float32)]
     made = kernel(*changed, *numbers, *gs, **options)
     for a, b in zip(made, once, strict=True):
         assert np.array_equal(a.get(), b.get())
@@ -96,11 +94,11 @@ def test_new_blocks_and_prepared_launches_give_the_same_bits(name):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_many_arrays_as_one(dtype):
     gs = gradients(3, dtype)
-    joined, moved = np.concatenate([g.ravel() for g in gs]), [host_array.asarray(g) for g in gs]
+    joined, moved = np.concatenate([g.ravel() for g in gs]), [on_device(g) for g in gs]
     assert np.array_equal(optim.gather(*moved).get(), joined)
     exact = float((joined.astype(np.float64) ** 2).sum())
     squares = optim.sum_squares(*moved)
-    assert squares.get()[0] == optim.sum_squares(host_array.asarray(joined)).get()[0]  # wherever they lie
+    assert squares.get()[0] == optim.sum_squares(on_device(joined)).get()[0]  # wherever they lie
     assert squares.item() == pytest.approx(exact, rel=1e-13)
     scale, norm = optim.clip_scale(squares, squares, max_norm=2.0)
     assert norm.item() == pytest.approx(math.sqrt(2 * exact), rel=1e-13)
@@ -112,36 +110,36 @@ def test_many_arrays_as_one(dtype):
 def test_long_sums_of_squares_and_none():
     x = np.random.default_rng(0).standard_normal(5000)
     exact = math.fsum(x**2)
-    assert optim.sum_squares(host_array.asarray(x)).item() == pytest.approx(exact, rel=1e-14)
-    assert optim.sum_squares(host_array.asarray(x[:0])).item() == 0
+    assert optim.sum_squares(on_device(x)).item() == pytest.approx(exact, rel=1e-14)
+    assert optim.sum_squares(on_device(x[:0])).item() == 0
 
 
 @pytest.mark.parametrize("norm", [np.inf, np.nan])
 def test_a_norm_that_is_not_finite_scales_to_nan(norm):
-    scale, _ = optim.clip_scale(host_array.asarray([norm]), max_norm=1.0)
+    scale, _ = optim.clip_scale(on_device([norm]), max_norm=1.0)
     assert np.isnan(scale.item())
 
 
 def test_small_norms_are_left_alone():
-    scale, norm = optim.clip_scale(host_array.asarray([0.25]), max_norm=1.0)
+    scale, norm = optim.clip_scale(on_device([0.25]), max_norm=1.0)
     assert (scale.item(), norm.item()) == (1.0, 0.5)
 
 
 def test_averages():
     a, p = (np.random.default_rng(k).standard_normal(3000) for k in range(2))
-    made = optim.ema(host_array.asarray(a), host_array.asarray(p), decay=0.9)
+    made = optim.ema(on_device(a), on_device(p), decay=0.9)
     np.testing.assert_allclose(made.get(), 0.9 * a + 0.1 * p, rtol=0, atol=1e-15)
 
 
 def test_what_asks_python_does_so_at_every_launch():
-    step, lr = host_array.asarray(np.array([3])), host_array.zeros(1)
+    step, lr = on_device(np.array([3])), on_device(np.zeros(1))
     launch = optim.schedule.bind((step, lr), {"function": lambda n: n / 2})
     launch()
     assert lr.item() == 1.5
     optim.advance(step, out=step)
     launch()
     assert lr.item() == 2.0
-    loss, norm = host_array.zeros(()), host_array.zeros(1)
+    loss, norm = on_device(np.zeros(())), on_device(np.zeros(1))
     check = optim.require_finite.bind((loss, norm), {"of": "a step"})
     check()
     for array in (loss, norm):

@@ -1,19 +1,16 @@
-"""Convolutions on the emulated device read nothing that a mask cuts; sampling has the bits of the network."""
+"""Convolutions on CUDA read nothing that a mask cuts; sampling has the bits of the network."""
 
 from __future__ import annotations
 
-import shutil
-
 import numpy as np
 import pytest
+from cudadevice import on_cuda, on_device
 
 import tinygen as tg
 from tinygen import kernels, models
-from tinygen.kernels._cuda import host_array
-from tinygen.kernels._cuda.launcher import schedule
 from tinygen.models.pixelcnn_sampling import network
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulated device needs g++")
+pytestmark = [pytest.mark.cuda, pytest.mark.usefixtures("cuda")]
 
 PAD = ((1, 1), (1, 1))
 
@@ -27,11 +24,11 @@ def test_what_a_mask_or_a_stride_cuts_is_never_read():
     x, w, how = drawn(1, 1, 4, 4, 3), drawn(2, 3, 3, 3, 6), dict(pad=PAD, mask="A", colors=3)
     dead = kernels.conv.conv2d_weight_grad(x * 0 + 1, np.ones((1, 4, 4, 6)), k=(3, 3), **how) == 0
     w[dead] = np.nan
-    y = kernels.conv.conv2d(host_array.asarray(x), host_array.asarray(w), **how)
+    y = kernels.conv.conv2d(on_device(x), on_device(w), **how)
     assert np.isfinite(y.get()).all()
     w, g = drawn(2, 2, 2, 3, 6), drawn(3, 1, 2, 2, 6)
     w[0, 0] = np.nan  # seen by every other pixel
-    got = kernels.conv.conv2d_input_grad(host_array.asarray(g), host_array.asarray(w), x_hw=(4, 4), stride=(2, 2)).get()
+    got = kernels.conv.conv2d_input_grad(on_device(g), on_device(w), x_hw=(4, 4), stride=(2, 2)).get()
     assert np.isnan(got[:, ::2, ::2]).all()
     assert np.isnan(got).sum() == got.size // 4
 
@@ -62,7 +59,7 @@ def run_network(x, weights, net, mean: float, colors: int):
 
 
 def filled(x, value: float):
-    return host_array.full((1,), value, x.dtype)
+    return on_device(np.full((1,), value, x.dtype))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -79,9 +76,9 @@ def test_sampling_draws_by_the_logits_of_the_convolutions(name, dtype):
     u = kernels.random.uniforms(tg.Key(5).data, n=x[0].size, size=3, dtype=np.dtype(dtype))
     how = dict(net=net, scale=1 / mean, shift=-1.0, logits=True)
     expected, logits = kernels.causal.sample(x, u, *weights, **how)
-    moved = [host_array.asarray(a) for a in (x, u, *weights)]
+    moved = [on_device(a) for a in (x, u, *weights)]
     for order in (0, -1, 3):
-        with schedule(order):
+        with on_cuda(order):
             images, seen = kernels.causal.sample(*moved, **how)
         np.testing.assert_array_equal(images.get(), expected)
         np.testing.assert_allclose(seen.get(), logits, rtol=1e-4, atol=1e-4 if dtype == "float32" else 1e-12)

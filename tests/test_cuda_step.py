@@ -1,8 +1,6 @@
-"""Recorded steps on CUDA, on the emulated device: the bits of the eager ones, and near the CPU's."""
+"""Recorded steps on CUDA: the bits of the eager ones, and near the CPU's."""
 
 from __future__ import annotations
-
-import shutil
 
 import numpy as np
 import pytest
@@ -11,17 +9,9 @@ from test_step import MODELS, batch, build, states
 import tinygen as tg
 from tinygen import kernels, nn, optim
 from tinygen.errors import DeviceError, StepError
-from tinygen.kernels._cuda import host_array, host_stream
 from tinygen.kernels._cuda.graph import Graph
-from tinygen.testing import emulated_cuda
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulated CUDA device needs g++")
-
-
-@pytest.fixture
-def cuda():
-    with emulated_cuda():
-        yield
+pytestmark = pytest.mark.cuda
 
 
 def trained(name, device, record, steps=4):
@@ -98,18 +88,6 @@ def test_what_asks_python_parts_the_graphs_of_a_step(cuda):
     assert len(gradients.launches) > 20
     assert schedule.func is kernels.optim.schedule.implementation("cuda")
     assert bump.__name__ == "bump"
-
-
-def test_nothing_passes_to_the_host_in_a_graph(cuda):
-    x = tg.Tensor(np.ones(2, np.float32)).to("cuda").data
-    with pytest.raises(RuntimeError, match="item: the current stream is capturing"):
-        Graph([lambda: x[:1].item()], host_array)
-    ran = []
-    graph = Graph([lambda: x.fill(2), lambda: host_stream.enqueue(lambda: ran.append(x.get()))], host_array)
-    assert (x.get() == 1).all()
-    assert not ran
-    graph()
-    assert (ran[0] == 2).all()
 
 
 def test_a_step_whose_parameters_moved_is_refused(cuda):

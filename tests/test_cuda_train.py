@@ -1,4 +1,4 @@
-"""Whole runs on CUDA, on the emulated device: training, validation, figures, samples and checkpoints of every family.
+"""Whole runs on CUDA: training, validation, figures, samples and checkpoints of every family.
 
 The tolerance: both devices take the same noise and the same batches, so losses agree to 1e-4 of themselves after a few
 steps (float32 sums in another order, which training carries on), and samples to 1e-3, but for entries of PixelCNN and
@@ -8,7 +8,6 @@ RealNVP that a rounding takes to the next grey level.
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +17,11 @@ import tinygen as tg
 from tinygen import data
 from tinygen.cli import main
 from tinygen.errors import NonFiniteError
-from tinygen.testing import emulated_cuda
 from tinygen.train import evaluation
 from tinygen.train.run import Run
 from tinygen.train.trainer import Trainer
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulated CUDA device needs g++")
+pytestmark = pytest.mark.cuda
 
 SETTINGS = {
     "vae": {
@@ -37,12 +35,6 @@ SETTINGS = {
     "gan": {"model": {"hidden": 8, "latent": 4}, "optimizer": {"name": "rmsprop", "lr": 1e-4}},
 }
 SAMPLES = 4
-
-
-@pytest.fixture
-def cuda():
-    with emulated_cuda():
-        yield
 
 
 @pytest.fixture(scope="session")
