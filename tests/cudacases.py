@@ -7,19 +7,25 @@ draws, optimizers.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from math import prod
+from typing import Any, NamedTuple
 
 import numpy as np
 from cudadevice import on_cuda
 from cudaproducts import products
+from cudashapes import LONG, drawn
 from test_optim import OPTIMIZERS, values
 
 import tinygen as tg
 from tinygen import kernels
 from tinygen.errors import DeviceError
-from tinygen.kernels._cuda import host_build
+from tinygen.kernels._cuda import host_build, launcher
+from tinygen.kernels._cuda.source import INCLUDE, Source
 from tinygen.testing import Case
 from tinygen.testing.cases import cases
 
@@ -134,10 +140,21 @@ def extras(kind: Any) -> dict[str, Callable[[str], Results]]:
         "matmul.matmul", normal(2, 70, 130), normal(67, 70), trans_a=True, trans_b=True
     )
     found |= {name: _kernel(name.split()[0], *arrays, **params) for name, arrays, params in products(dtype)}
+    for i, (name, shapes, params) in enumerate(LONG):
+        found[f"{name} of long rows {i}"] = _kernel(name, *[drawn(shape, dtype, random) for shape in shapes], **params)
     one = np.ones(1)
-    found["optim.adam alone"] = _kernel(
-        "optim.adam", *(normal(40) ** 2 for _ in range(3)), one, one, np.array([2]), normal(40)
-    )
+    p, state, none, step = normal(40), normal(40) ** 2, normal(0), np.array([2])
+    alone: dict[str, tuple[np.ndarray, ...]] = {  # of one array: real threads are few
+        "sgd": (p, none, one, one, p),
+        "momentum": (p, state, one, one, p),
+        "adam": (p, p, state, one, one, step, p),
+        "adamax": (p, p, state, one, one, step, p),
+        "rmsprop": (p, state, none, none, one, one, p),
+        "adadelta": (p, state, state, one, one, p),
+    }
+    for rule, given in alone.items():
+        options = {"momentum": 0.9} if rule == "momentum" else {}
+        found[f"optim.{rule} alone"] = _kernel(f"optim.{'sgd' if options else rule}", *given, **options)
     found["optim.ema"] = _kernel("optim.ema", normal(300), normal(300), decay=0.9)
     found["optim.scaled"] = _kernel("optim.scaled", normal(300), np.array([0.3]))
     found["optim.sum_squares"] = _kernel("optim.sum_squares", normal(9000), normal(3, 4), normal(0))
@@ -146,28 +163,85 @@ def extras(kind: Any) -> dict[str, Callable[[str], Results]]:
     return found | {f"optim.{name}": _trained(name, dtype) for name in OPTIMIZERS}
 
 
-FEW = 64  # entries, where every one costs a thread of the system
+# -- what a run launches ----------------------------------------------------------------------------------------------
+
+
+class Trial(NamedTuple):
+    """A run in float32, what must come out, and what it launches."""
+
+    name: str
+    run: Callable[[str], Results]
+    expected: Results
+    tolerance: float
+    files: set[str]  # "family/file.cu", and the headers of it
+    threads: Counter[str]  # of each kernel
+    seconds: float
+
+
+def trials() -> Iterator[Trial]:
+    """All cases and extras, run once."""
+    runs: list[tuple[str, Callable[[str], Results], float]] = [
+        (name, lambda device, case=case, seed=seed: results(case, device, np.float32, seed), case.tolerance)
+        for name, case in ported().items()
+        for seed in range(3)
+    ]
+    runs += [(name, extra, 1.0) for name, extra in extras(np.float32).items()]
+    for name, run, tolerance in runs:
+        with kernels.backend("reference"):
+            expected = run("cpu")
+        files, threads, began = set(), Counter[str](), time.perf_counter()
+        with on_cuda(), _launches() as seen:
+            run("cuda")
+        for source, kernel, count in seen:
+            text = source.path.read_text("utf-8")
+            files |= {f"{source.path.parent.name}/{source.path.name}", *INCLUDE.findall(text)}
+            threads[kernel] += count
+        yield Trial(name, run, expected, tolerance, files, threads, time.perf_counter() - began)
+
+
+@contextmanager
+def _launches() -> Iterator[list[tuple[Source, str, int]]]:
+    """The (source, kernel, threads) of what is launched inside."""
+    seen: list[tuple[Source, str, int]] = []
+    init = launcher.Launcher.__init__
+
+    def observed(self: Any, source: Source, name: str, grid: Any, block: Any, *args: Any, **more: Any) -> None:
+        seen.append((source, name, prod(grid) * prod(block)))
+        init(self, source, name, grid, block, *args, **more)
+
+    launcher.Launcher.__init__ = observed
+    try:
+        yield seen
+    finally:
+        launcher.Launcher.__init__ = init
+
+
+def cheapest() -> set[str]:
+    """Names of cases that launch every kernel, by as few threads as it can be: for real ones."""
+    known, found = sorted(trials(), key=lambda trial: trial.threads.total()), set()
+    covered: set[str] = set()
+    for trial in known:
+        if trial.threads.keys() - covered:
+            found.add(trial.name)
+            covered |= trial.threads.keys()
+    return found
 
 
 def main(names: list[str]) -> None:
-    """Run cases and extras, for a sanitizer to watch; small ones, where threads are real."""
-    threads, ran = host_build.sanitizer() == "thread", 0
+    """Run cases and extras, for a sanitizer to watch; real threads in float32 alone."""
+    ran, threads = 0, host_build.sanitizer() == "thread"
     with on_cuda():
         for dtype in (np.float32,) if threads else (np.float32, np.float64):
             for name, extra in extras(dtype).items():
-                if name in names or not (names or (threads and "(" in name)):
+                if name in names or not names:
                     extra("cuda")
                     ran += 1
             for name, case in ported().items():
-                for seed in range(2):
-                    if (name in names or not names) and not (threads and case_size(case, seed) > FEW):
+                for seed in range(1 if threads else 2):
+                    if name in names or not names:
                         results(case, "cuda", dtype, seed)
                         ran += 1
     print(f"{ran} ran")
-
-
-def case_size(case: Case, seed: int) -> int:
-    return max([a.size for a in case.draw(seed)[0] if isinstance(a, np.ndarray)], default=0)
 
 
 if __name__ == "__main__":

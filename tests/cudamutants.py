@@ -1,124 +1,166 @@
-"""Faults made in each .cu file in turn, and whether the cases notice: `python tests/cudamutants.py`.
+"""Faults made in each .cu file and header in turn, and whether a case notices: `python tests/cudamutants.py [share]`.
 
-A fault is a barrier that is gone, or a condition (a bound check, a mask) that always holds.  Each runs in a process of
-its own, for some crash; what survives is run again under AddressSanitizer, which sees reads past an end too.
+One process knows what is expected of every case and which files it launches; it forks a child for each fault, which
+runs the cases of its file, those that noticed the last faults first, until one notices, by what it returns or by
+crashing.  What survives is tried again by such a process under AddressSanitizer, which sees reads past an end too.
+`share` takes every so many-th fault: 1/4, drawn with a fixed seed.
 """
 
 from __future__ import annotations
 
 import os
-import re
+import random
+import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from functools import partial
+import traceback
+from collections import Counter, deque
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from cudacases import Results, extras, ported, results
+from cudacases import Trial, trials
+from cudafaults import Fault, faults
 
-from tinygen import kernels
 from tinygen.kernels._cuda import gate, host_build
-from tinygen.kernels._cuda.source import Source
+from tinygen.kernels._cuda import source as texts
 from tinygen.testing import emulated_cuda, laws
-from tinygen.testing.cases import cases
 
-EQUIVALENT = {  # faults that change nothing, and why
-    "causal/causal.cu: if (threadIdx.x == 0)": "every thread would draw the same",
-    "conv/conv.cu: if (live(v, int(v.first) + n, phase))": "what is not live is multiplied as zeros",
-    "conv/conv.cu: if (totals && row == 0)": "a sum is made and not written",
-    "matmul/matmul.cu: if (totals && row == 0)": "a sum is made and not written",
-    "optim/optim.cu: if (threadIdx.x == 0)": "every thread works out the same number",
-    "optim/optim.cu: if (threadIdx.y == 0)": "every thread has the sum",
-    "optim/optim.cu: if (start < ends[middle])": "from the first array on, the same one is found",
-}
+HERE = Path(texts.__file__).parent
+HEADERS = "walk.h", "rows.h", "tile.h", "epilogue.h", "philox.h", "formulas.h"
+LIMIT = 60  # seconds of one fault: a loop may not end
+MALFORMED = 3  # exit code: the compiler understands no word
+
+EQUIVALENT: dict[str, str] = {}
 
 
-def faults(text: str) -> Iterator[tuple[str, str]]:
-    """(what stands there, the text with the fault)."""
-    for match in re.finditer(r"__syncthreads\(\);|\bif \(", text):
-        start, end = match.span()
-        if match[0].startswith("__"):
-            yield f"line {text.count(chr(10), 0, start) + 1}: {match[0]}", text[:start] + text[end:]
-            continue
-        depth = 1
-        while depth:
-            depth += {"(": 1, ")": -1}.get(text[end], 0)
-            end += 1
-        holds = "false" if re.match(r"\s*(return|continue);", text[end:]) else "true"
-        yield (
-            f"line {text.count(chr(10), 0, start) + 1}: {text[start:end]}",
-            f"{text[:start]}if ({holds}){text[end:]}",
-        )
+def name_of(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
 
 
-def run(family: str, attribute: str, text: str) -> None:
-    """Raise if a case of the family notices that its source has this text."""
-    module = sys.modules[f"tinygen.kernels.{family}.cuda"]
-    old: Source = getattr(module, attribute)
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / old.path.name).write_text(text)
-        setattr(module, attribute, Source(str(Path(folder) / "cuda.py"), old.path.name, **old.types))
-        for name in ported():
-            launched: set[str] = set()
-            for seed in range(3):
-                with kernels.backend("reference"), kernels.observe(lambda k, *_, to=launched: to.add(k.family)):
-                    expected = results(cases[name], "cpu", np.float32, seed)
-                if family in launched:
-                    compare(partial(results, cases[name], "cuda", np.float32, seed), expected, cases[name].tolerance)
-        for name, extra in extras(np.float32).items():
-            if name.startswith(family):
-                with kernels.backend("reference"):
-                    expected = extra("cpu")
-                compare(partial(extra, "cuda"), expected)
+def every_fault() -> Iterator[tuple[str, Fault]]:
+    """(the file, the fault) that are not known to be equivalent; `used` collects what is."""
+    for path in [*(HERE / name for name in HEADERS), *sorted({source.path for source in gate.every_source()})]:
+        file = path.name if path.parent == HERE else name_of(path)
+        for fault in faults(path.read_text("utf-8")):
+            yield file, fault
 
 
-def compare(made: Callable[[], Results], expected: Results, tolerance: float = 1.0) -> None:
-    """Raise LawBroken unless it is what is expected, in three orders."""
+def plant(file: str, text: str) -> None:
+    """Let every source read this text in place of the file."""
+    read = texts._header
+    if file in HEADERS:
+        texts._header = lambda name: text if name == file else read(name)
+    for source in gate.every_source():
+        if file in HEADERS or name_of(source.path) == file:
+            source.__dict__.pop("_body", None)
+            source._texts.clear()
+        if name_of(source.path) == file:
+            source.__dict__["_body"] = source.expanded(text)
+
+
+def notices(trial: Trial) -> bool:
+    """Whether it returns something else, or cannot run, in three orders of threads."""
     for order in (0, -1, 1):
-        with emulated_cuda(order):
-            got = made()
-        for a, b in zip(got, expected, strict=True):
-            laws.close(a, b, factor=tolerance)
-
-
-def killed(family: str, attribute: str, text: str) -> bool:
-    """Whether a process that runs the cases on this text fails, plainly or under AddressSanitizer."""
-    command = [sys.executable, __file__, family, attribute]
-    before, environment = host_build.watched("address")
-    for words, more in (([], {}), (before, environment)):
-        done = subprocess.run(
-            [*words, *command], input=text, text=True, capture_output=True, env={**os.environ, **more}
-        )
-        if done.returncode:
+        try:
+            with emulated_cuda(order):
+                got = trial.run("cuda")
+            for a, b in zip(got, trial.expected, strict=True):
+                laws.close(a, b, factor=trial.tolerance)
+        except RuntimeError as error:
+            if "g++ refuses" in str(error) and "-Werror" not in str(error):
+                os._exit(MALFORMED)
+            return True
+        except (AssertionError, ArithmeticError, ValueError, TypeError, IndexError):
             return True
     return False
 
 
-def main() -> int:
-    """Try all; returns how many survived."""
-    gate.every_source()
-    survived, tried = [], 0
-    for family in sorted(name for name in os.listdir(gate.TABLE.parent.parent) if not name.startswith("_")):
-        module = sys.modules.get(f"tinygen.kernels.{family}.cuda")
-        for attribute, source in vars(module).items() if module else ():
-            if isinstance(source, Source) and source.path.parent.name == family:
-                for what, text in faults(source.path.read_text()):
-                    name = f"{family}/{source.path.name}: {what.partition(': ')[2]}"
-                    if name in EQUIVALENT:
-                        continue
-                    tried += 1
-                    if not killed(family, attribute, text):
-                        survived.append(f"{family}/{source.path.name} {what}")
-                        print(f"survived: {survived[-1]}")
-    print(f"{tried - len(survived)} of {tried} killed")
-    return len(survived)
+def run_child(file: str, text: str, order: list[int], known: list[Trial], tell: int) -> None:
+    """In a process of its own: run trials until one notices and exit with code 1, or 0."""
+    signal.alarm(LIMIT)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what sanitizers say of it
+    code = MALFORMED
+    try:
+        plant(file, text)
+        code = 0
+        for k in order:
+            os.write(tell, k.to_bytes(4, "little"))  # before: it may crash
+            if notices(known[k]):
+                code = 1
+                break
+    except BaseException:
+        traceback.print_exc(file=sys.stdout)
+        code = MALFORMED
+    os._exit(code)
+
+
+def survivors(asked: list[tuple[str, Fault]], workers: int) -> tuple[list[int], list[int]]:
+    """Numbers of the faults that no trial notices, and of those that are malformed."""
+    known = list(trials())
+    kills: Counter[tuple[str, int]] = Counter()
+    waiting, running = deque(range(len(asked))), {}
+    survived, malformed = [], []
+    while waiting or running:
+        while waiting and len(running) < workers:
+            number = waiting.popleft()
+            file, fault = asked[number]
+            mine = [k for k, trial in enumerate(known) if file in trial.files]
+            mine.sort(key=lambda k: (-kills[file, k], known[k].seconds))
+            read, write = os.pipe()
+            process = os.fork()
+            if not process:
+                run_child(file, fault.text, mine, known, write)
+            os.close(write)
+            running[process] = number, read
+        process, status = os.wait()
+        number, read = running.pop(process)
+        said = b""
+        while part := os.read(read, 1 << 16):
+            said += part
+        os.close(read)
+        if status == 0:
+            survived.append(number)
+        elif os.waitstatus_to_exitcode(status) == MALFORMED:
+            malformed.append(number)
+        else:
+            kills[asked[number][0], int.from_bytes(said[-4:], "little")] += 1
+    return sorted(survived), sorted(malformed)
+
+
+def under_address_sanitizer(numbers: list[int]) -> list[int]:
+    """Those of them that survive there too."""
+    before, environment = host_build.watched("address")
+    command = [*before, sys.executable, __file__, "--numbers", *map(str, numbers)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, **environment})
+    return [int(number) for number in done.stdout.split()]
+
+
+def main(arguments: list[str]) -> int:
+    """Try all, or a share; returns what is wrong, in number."""
+    workers = len(os.sched_getaffinity(0))
+    everything = list(every_fault())
+    if arguments[:1] == ["--numbers"]:
+        numbers = [int(number) for number in arguments[1:]]
+        survived, _ = survivors([everything[number] for number in numbers], workers)
+        print(*(numbers[k] for k in survived))
+        return 0
+    keys = [f"{file}: {fault.what}" for file, fault in everything]
+    stale = [key for key in EQUIVALENT if key not in keys]
+    asked = [number for number, key in enumerate(keys) if key not in EQUIVALENT]
+    if arguments:
+        part, of = map(int, arguments[0].split("/"))
+        asked = sorted(random.Random(0).sample(asked, len(asked) * part // of))
+    left, malformed = survivors([everything[number] for number in asked], workers)
+    left = under_address_sanitizer([asked[k] for k in left]) if left else []
+    for number in left:
+        print(f"survived: {everything[number][0]} line {everything[number][1].line}: {everything[number][1].what}")
+    for k in malformed:
+        print(f"malformed: {keys[asked[k]]}")
+    for key in stale:
+        print(f"called equivalent, and no fault: {key}")
+    print(f"{len(asked) - len(left) - len(malformed)} of {len(asked)} killed")
+    return len(left) + len(malformed) + len(stale)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3:
-        gate.every_source()
-        run(sys.argv[1], sys.argv[2], sys.stdin.read())
-    else:
-        sys.exit(bool(main()))
+    sys.exit(bool(main(sys.argv[1:])))

@@ -45,14 +45,16 @@ class Source:
 
     @cached_property
     def _body(self) -> str:
-        """The file with its headers, each line known to compilers by the file it is from."""
+        return self.expanded(self.path.read_text("utf-8"))
 
-        def expanded(match: re.Match[str]) -> str:
+    def expanded(self, text: str) -> str:
+        """A file's text with its headers, each line known to compilers by the file it is from."""
+
+        def of_header(match: re.Match[str]) -> str:
             line = text.count("\n", 0, match.start()) + 2
             return f'#line 1 "{match[1]}"\n{_header(match[1])}#line {line} "{self.path.name}"'
 
-        text = self.path.read_text("utf-8")
-        return f'#line 1 "{self.path.name}"\n{INCLUDE.sub(expanded, text)}'
+        return f'#line 1 "{self.path.name}"\n{INCLUDE.sub(of_header, text)}'
 
     def text(self, *, host: bool, **chosen: Any) -> str:
         """The whole text, for the host's compiler or NVIDIA's.  Raises TypeError for a type not among `types`."""
