@@ -178,7 +178,7 @@ def test_what_does_not_compile_is_told_with_its_line(tmp_path):
         launch(source(tmp_path, "\nTG_KERNEL(bad, 1, T* y) { y = 1.5; }"), "bad", (1,), (1,), (), T=np.float32)
 
 
-# -- graphs --------------------------------------------------------------------------------------------------------------
+# -- graphs ------------------------------------------------------------------------------------------------------------
 
 
 def test_nothing_passes_to_the_host_in_a_graph():
