@@ -111,10 +111,12 @@ def _missing() -> str | None:
     """What CUDA lacks on this machine."""
     if importlib.util.find_spec("cupy") is None:
         return "'cuda' needs a GPU and CuPy: pip install 'tinygen[cuda13]', or tinygen[cuda12] for a driver of CUDA 12."
-    import cupy
-
+    try:
+        import cupy
+    except Exception as error:  # of what it is built on: a library of CUDA that does not load, another NumPy
+        return f"CuPy is installed and does not load ({type(error).__name__}): `tinygen doctor` tells what mends it."
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
-        return f"CuPy finds no CUDA GPU ({error})."
-    return None if count else "CuPy finds no CUDA GPU."
+        return f"CuPy finds no CUDA GPU ({error}): `tinygen doctor` tells what is missing."
+    return None if count else "CuPy finds no CUDA GPU: `tinygen doctor` tells what is missing."

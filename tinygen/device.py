@@ -75,3 +75,10 @@ def cpu_facts() -> dict[str, str]:
         "vectors": f"{8 * BYTES} bits",
         "kernel cache": f"{cache_folder()} ({kept.entries} functions, {kept.size / 1e6:.1f} MB{damaged}{others})",
     }
+
+
+def cuda_facts() -> dict[str, str]:
+    """What there is for CUDA, and what mends what is missing, for people."""
+    from .kernels._cuda.survey import advice, survey
+
+    return advice(survey())

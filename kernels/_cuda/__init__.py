@@ -16,6 +16,7 @@
     host_array.py             the emulated device's array
     host_stream.py            its streams and graphs
     compilers.py              nvcc and NVRTC, where there need not be a GPU
+    survey.py                 what this machine has for CUDA, and what mends what it lacks
     gate.py                   compiles for GPUs without one, and holds registers and shared memory to a table
 
 A family's kernels are a `.cu` file and a `cuda.py` beside its `cpu.py`: names and signatures are the same, and

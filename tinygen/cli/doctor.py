@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
 
 def show() -> None:
     """Everything worth knowing, a line each."""
-    from ..device import check_device, cpu_facts
+    from ..device import check_device, cpu_facts, cuda_facts
     from ..errors import DeviceError
 
     rows = {"tinygen": __version__, "python": f"{platform.python_version()} on {platform.platform()}"}
@@ -56,6 +56,7 @@ def show() -> None:
         rows["cuda"] = "ready"
     except DeviceError as error:
         rows["cuda"] = str(error)
+    rows.update(cuda_facts())
     for extra, missing in missing_extras().items():
         need = f"missing {', '.join(missing)}: pip install 'tinygen[{extra}]'" if missing else "installed"
         rows[f"extra {extra}"] = need
@@ -108,7 +109,7 @@ def missing_extras() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for line in metadata.requires("tinygen") or []:
         matched = re.fullmatch(r"""([\w.-]+)[^;]*;.*\bextra == ['"](\w+)['"]""", line)
-        if matched and matched[2] != "all":
+        if matched and matched[2] not in ("all", "cuda12", "cuda13"):  # `cuda_facts` knows which of the two
             found.setdefault(matched[2], []).extend([] if _installed(matched[1]) else [matched[1]])
     return found
 
