@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from cudadevice import on_cuda
-from cudaproducts import products
+from cudaproducts import products, rounded
 from cudashapes import LONG, drawn
 from test_optim import OPTIMIZERS, values
 
@@ -86,6 +86,14 @@ def _kernel(name: str, *arrays: np.ndarray, **params: Any) -> Callable[[str], Re
     return run
 
 
+def _in_tf32(run: Callable[[str], Results]) -> Callable[[str], Results]:
+    def on_tensor_cores(device: str) -> Results:
+        with tg.float32_matmul_precision("tf32"):
+            return run(device)
+
+    return on_tensor_cores
+
+
 def _trained(name: str, dtype: Any) -> Callable[[str], Results]:
     make, options = OPTIMIZERS[name]
 
@@ -139,7 +147,10 @@ def extras(kind: Any) -> dict[str, Callable[[str], Results]]:
     found["matmul.matmul of tiles, transposed"] = _kernel(
         "matmul.matmul", normal(2, 70, 130), normal(67, 70), trans_a=True, trans_b=True
     )
-    found |= {name: _kernel(name.split()[0], *arrays, **params) for name, arrays, params in products(dtype)}
+    for name, arrays, params in products(dtype):
+        found[name] = _kernel(name.split()[0], *arrays, **params)
+        if name.startswith(("matmul.", "conv.conv2d")):  # what is rounded already is the reference's to float32
+            found[f"{name} in tf32"] = _in_tf32(_kernel(name.split()[0], *map(rounded, arrays), **params))
     for i, (name, shapes, params) in enumerate(LONG):
         found[f"{name} of long rows {i}"] = _kernel(name, *[drawn(shape, dtype, random) for shape in shapes], **params)
     one = np.ones(1)

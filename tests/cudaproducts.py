@@ -24,6 +24,13 @@ CONVOLUTIONS = {  # (channels read, channels written), parameters
 }
 
 
+def rounded(x: np.ndarray) -> np.ndarray:
+    """Finite float32 numbers rounded to TF32: 10 bits of mantissa, half away from zero; float64 as it is."""
+    if x.dtype == np.float64:
+        return x
+    return ((x.view(np.uint32) + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32)
+
+
 def products(dtype: np.dtype) -> Iterator[Launch]:
     random = np.random.Generator(np.random.Philox(2))
 

@@ -41,6 +41,6 @@ def test_address_sanitizer_is_silent_on_all():
 
 @pytest.mark.exhaustive
 def test_thread_sanitizer_is_silent_on_every_kernel():
-    done = under("thread", *cheapest())  # a real thread for every entry takes its time
+    done = under("thread", *cheapest(), "matmul.matmul 1 700 1 in tf32")  # a real thread for every entry takes its time
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith(" ran\n")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 from .errors import ArgumentError
-from .kernels import _devices
+from .kernels import _devices, _precision
 from .modes import touch
 from .primitive import primitive
 from .tensor import Tensor
@@ -35,6 +37,22 @@ def to_device(x: Tensor, device: str) -> Tensor:
         return x
     touch(f"to({device!r})")
     return transfer(x, source=x.device, device=device)
+
+
+def float32_matmul_precision(precision: str) -> AbstractContextManager[None]:
+    """`with float32_matmul_precision("tf32"):` matrix products and convolutions of float32 use a GPU's tensor cores.
+
+    Each operand is then rounded to TF32, 10 bits of mantissa, and the products are added in float32: an entry is off by
+    at most 2^-10 (1 + 2^-12) of the sum of its terms' magnitudes, beside what adding them costs.  Biases, activations
+    and bias gradients are not rounded.  Equal shapes give equal bits, but another generation of GPUs may give others.
+
+    It holds for what is launched inside the block, gradients included where they are taken there.  "float32", what
+    holds outside, is exact in its operands.  Nothing changes for float64, on the CPU, or in the sampling of PixelCNN,
+    which then no longer has the bits of the network.  Raises ArgumentError for another name.
+    """
+    if precision not in _precision.PRECISIONS:
+        raise ArgumentError(f"float32_matmul_precision: {precision!r} is neither 'float32' nor 'tf32'.")
+    return _precision.multiplying_in(precision)
 
 
 def get_num_threads() -> int:

@@ -5,7 +5,7 @@
     walk.h, walk.py           arrays of any strides, entry by entry
     rows.h, rows.py           sums and extremes along an axis
     philox.h, formulas.h      random words; functions of one entry
-    tile.h, tile.py           products of matrices, tile by tile
+    tile.h, tile.py           products of matrices, tile by tile; float32 on tensor cores where that is asked for
     epilogue.h, epilogue.py   what follows one in the same pass
     source.py                 the text of a .cu file for some types
     launcher.py               one launch, on a GPU through CuPy or on the host

@@ -6,10 +6,15 @@
 //   __syncthreads()                                   reached by all threads of a block, at one line, or by none
 //   tg_shfl_down(v, n), tg_shfl_xor(v, mask)          v of another lane of the warp, at most 8 bytes wide
 //   tg_ballot(p)                                      a bit for each lane of the warp: where p holds
+//   tg_tf32(x)                                        x rounded to TF32: 10 bits of mantissa, half away from zero
+//   tg_mma_tf32(c, a, b)                              c (16, 8) += a (16, 8) b (8, 8) by a warp; a and b are rounded so
 //   fma(a, b, c)                                      rounded once; neither compiler contracts anything else
 //
-// No <<<>>>, textures, inline PTX, atomics on floats, or address of threadIdx.  `source.py` puts this text and the types
-// (#define T float, #define T_IS_FLOAT 1) before a file, and expands its #include of the headers beside this one.
+// Of tg_mma_tf32's matrices lane 4 g + t holds a at (g, t), (g + 8, t), (g, t + 4), (g + 8, t + 4), b at (t, g),
+// (t + 4, g), and c at (g, 2 t), (g, 2 t + 1), (g + 8, 2 t), (g + 8, 2 t + 1).
+//
+// No <<<>>>, textures, inline PTX but here, atomics on floats, or address of threadIdx.  `source.py` puts this text and
+// the types (#define T float, #define T_IS_FLOAT 1) before a file, and expands its #include of the headers beside it.
 
 #ifndef TG_HOST
 // at least 1 block a multiprocessor: else ptxas spills registers to have room for four
@@ -25,6 +30,23 @@ template <class V> __device__ __forceinline__ V tg_shfl_xor(V v, unsigned mask) 
     return __shfl_xor_sync(0xffffffffu, v, mask);
 }
 __device__ __forceinline__ unsigned tg_ballot(bool p) { return __ballot_sync(0xffffffffu, p); }
+
+// PTX ISA, "cvt" and "Matrix Fragments for mma.m16n8k8", .tf32; by PTX, for NVRTC may be without mma.h.  "The
+// accumulation order, rounding and handling of subnormal inputs are unspecified": an architecture has bits of its own.
+__device__ __forceinline__ float tg_tf32(float x) {
+    unsigned rounded;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(x));
+    return __uint_as_float(rounded);
+}
+__device__ __forceinline__ void tg_mma_tf32(float (&c)[4], const float (&a)[4], const float (&b)[2]) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(__float_as_uint(a[0])), "r"(__float_as_uint(a[1])), "r"(__float_as_uint(a[2])),
+          "r"(__float_as_uint(a[3])), "r"(__float_as_uint(b[0])), "r"(__float_as_uint(b[1])));
+}
+
 __device__ __forceinline__ double tg_infinity() { return __longlong_as_double(0x7ff0000000000000LL); }
 #endif
 

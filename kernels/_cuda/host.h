@@ -33,6 +33,7 @@
 #define tg_shfl_down(v, n) tg::shuffled(v, tg::lane() + (n) < tg::WARP ? tg::self + (n) : tg::self, __LINE__)
 #define tg_shfl_xor(v, mask) tg::shuffled(v, tg::self ^ (mask), __LINE__)
 #define tg_ballot(p) tg::ballot(p, __LINE__)
+#define tg_mma_tf32(c, a, b) tg::mma_tf32(c, a, b, __LINE__)
 
 namespace tg {
 struct Dim { unsigned x, y, z; };
@@ -261,18 +262,20 @@ static bool run_block(long long) {
 
 // -- warps --------------------------------------------------------------------------------------------------------------
 static unsigned turns[MOST];    // warp operations that each thread has begun
-static char slots[2][MOST][8];  // what it hands over; two, in turn, so that one barrier an operation is enough
+const size_t SLOT = 24;         // bytes that it can hand over
+static char slots[2][MOST][SLOT];  // what it hands over; two, in turn, so that one barrier an operation is enough
 
 inline unsigned lane() { return self % WARP; }
 
 template <class V> inline unsigned hand_over(V v, unsigned line) {
-    static_assert(sizeof(V) <= 8, "a warp hands over at most 8 bytes");
+    static_assert(sizeof(V) <= SLOT, "more than a thread can hand over");
     unsigned turn = turns[self]++ & 1;
     memcpy(slots[turn][self], &v, sizeof v);
     warp_barrier(line);
     return turn;
 }
 template <class V> inline V shuffled(V v, unsigned from, unsigned line) {
+    static_assert(sizeof(V) <= 8, "a shuffle moves at most 8 bytes");
     unsigned turn = hand_over(v, line);
     memcpy(&v, slots[turn][from], sizeof v);
     return v;
@@ -281,6 +284,30 @@ inline unsigned ballot(bool p, unsigned line) {
     unsigned turn = hand_over(p, line), bits = 0;
     for (unsigned i = 0; i < WARP; i++) bits |= unsigned(slots[turn][self - lane() + i][0] != 0) << i;
     return bits;
+}
+
+// -- tensor cores -------------------------------------------------------------------------------------------------------
+inline unsigned bits(float x) {
+    unsigned found;
+    memcpy(&found, &x, sizeof x);
+    return found;
+}
+inline float rounded(float x) {  // a carry goes on into the exponent: what is too large becomes infinite
+    unsigned kept = (bits(x) + 0x1000) & 0xffffe000;
+    if (x - x == x - x) memcpy(&x, &kept, sizeof x);  // neither NaN nor infinite
+    return x;
+}
+// Terms are added in order, rounded to nearest: a GPU may add in another order, and truncate.  An entry that was not
+// rounded, of which a GPU would drop some bits, counts as NaN.
+inline void mma_tf32(float (&c)[4], const float (&a)[4], const float (&b)[2], unsigned line) {
+    struct Part { float a[4], b[2]; } mine, of[WARP];
+    for (int i = 0; i < 4; i++) mine.a[i] = bits(a[i]) & 0x1fff ? NAN : a[i];
+    for (int i = 0; i < 2; i++) mine.b[i] = bits(b[i]) & 0x1fff ? NAN : b[i];
+    unsigned turn = hand_over(mine, line), group = lane() / 4, member = lane() % 4;
+    memcpy(of, slots[turn][self - lane()], sizeof of);
+    for (unsigned i = 0; i < 4; i++)
+        for (unsigned k = 0; k < 8; k++)  // products of two rounded numbers are exact
+            c[i] += of[4 * group + k % 4].a[i / 2 + k / 4 * 2] * of[4 * (2 * member + i % 2) + k % 4].b[k / 4];
 }
 
 // -- a launch -----------------------------------------------------------------------------------------------------------
@@ -355,6 +382,8 @@ template <class... A> const char* launched(const char* name, void (*f)(A...), co
     return well && run(launch) ? nullptr : message;
 }
 }  // namespace tg
+
+inline float tg_tf32(float x) { return tg::rounded(x); }
 
 #define TG_KERNEL(name, threads, ...)                                 \
     static void name(__VA_ARGS__);                                    \

@@ -24,12 +24,21 @@ C_TYPES = {
     "int64": "long long",
     "float32": "float",
     "float64": "double",
+    "tf32": "float",  # float32 whose products are made on tensor cores: see tile.h
 }
 
 
 @lru_cache
 def _header(name: str) -> str:
     return (HERE / name).read_text("utf-8")
+
+
+def _macros(macro: str, name: str) -> str:
+    """What `macro` is, and what is said of it to the preprocessor."""
+    kind = C_TYPES[name]
+    facts = {"FLOAT": kind in ("float", "double"), "SINGLE": kind == "float", "TF32": name == "tf32"}
+    told = "".join(f"#define {macro}_IS_{fact} {int(holds)}\n" for fact, holds in facts.items())
+    return f"#define {macro} {kind}\n{told}"
 
 
 class Source:
@@ -61,14 +70,10 @@ class Source:
         key = host, *chosen.values()
         found = self._texts.get(key)
         if found is None:
-            names = {macro: np.dtype(kind).name for macro, kind in chosen.items()}
+            names = {macro: kind if kind == "tf32" else np.dtype(kind).name for macro, kind in chosen.items()}
             if set(names) != set(self.types) or any(name not in self.types[macro] for macro, name in names.items()):
                 raise TypeError(f"{self.path.name}: there is no kernel for {names}; there are {self.types}")
-            defined = [
-                f"#define {macro} {C_TYPES[name]}\n#define {macro}_IS_FLOAT {int(name.startswith('float'))}\n"
-                f"#define {macro}_IS_SINGLE {int(name == 'float32')}\n"
-                for macro, name in names.items()
-            ]
+            defined = [_macros(macro, name) for macro, name in names.items()]
             prelude = (_header("host.h") if host else "") + _header("device.h")
             found = self._texts[key] = "".join([prelude, *defined, self._body])
         return found

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
+from .._precision import precision
+
+Array = Any
+
 TILE, DEPTH, THREADS = 64, 16, 128  # as in tile.h
 ENTRIES = 256  # of a block that goes over entries one by one: of a pass over sums
 
@@ -27,3 +35,8 @@ def parts(blocks: int, terms: int) -> tuple[int, int]:
     count = max(1, min(BLOCKS // max(blocks, 1), terms // PART))
     each = -(-terms // (count * DEPTH)) * DEPTH
     return max(1, -(-terms // max(each, 1))), each
+
+
+def kind(y: Array) -> Any:
+    """The T of a product that makes y: its type, or "tf32" where float32 is to be multiplied so."""
+    return "tf32" if precision() == "tf32" and y.dtype == np.float32 else y.dtype

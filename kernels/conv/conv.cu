@@ -11,7 +11,8 @@
 //
 // 2 N H' W' K K' C O operations.  Blocks of 128 threads make tiles of 64 x 64 (tile.h): an image is read O / 64 times
 // for each tap, from caches mostly, and y is written once.  Every 16 terms of the depth cost 16 threads some divisions,
-// while the others multiply.  Where tiles are too few to fill a GPU, sums are cut into parts as in matmul.cu.
+// while the others multiply; what is rounded to use tensor cores: see tile.h.  Where tiles are too few to fill a GPU,
+// sums are cut into parts as in matmul.cu.
 #include "tile.h"
 #include "epilogue.h"
 

@@ -11,7 +11,7 @@ from .._cuda.epilogue import After, after, nothing
 from .._cuda.launcher import launch
 from .._cuda.scratch import room
 from .._cuda.source import Source
-from .._cuda.tile import ENTRIES, THREADS, entries, parts, tiles
+from .._cuda.tile import ENTRIES, THREADS, entries, kind, parts, tiles
 from .._prepared import effect, prepared
 from ..matmul import steps
 from ..matmul.cuda import activate, combine
@@ -20,7 +20,7 @@ from . import Pads, Pair, blocks
 Array = Any
 Shape = tuple[int, ...]
 
-CONV = Source(__file__, "conv.cu", T=("float32", "float64"))
+CONV = Source(__file__, "conv.cu", T=("float32", "float64", "tf32"))
 POOL = Source(__file__, "pool.cu", T=("float32", "float64"))
 WARP, POOLED = 32, 256  # threads: what a block has a multiple of, and at most for a line of pixels
 
@@ -96,7 +96,7 @@ def _correlate(x: Array, w: Array, y: Array, then: After | None = None, *, adjoi
     last = nothing(y) if rest or then is None else then
     for i, (window, _, _, count, pieces, each) in enumerate((whole, *rest)):
         args = x, w, sums, *map(np.int64, (i > 0, pieces, each)), window, *last
-        launch(CONV, "conv_gather", (count,), (THREADS,), args, T=y.dtype)
+        launch(CONV, "conv_gather", (count,), (THREADS,), args, T=kind(y))
     if cut or (rest and then is not None):
         combine(sums, y, whole.parts, then or nothing(y))
 
@@ -137,7 +137,7 @@ def _weight_grad(x: Array, g: Array, g_w: Array, g_b: Array | None, **how: Any) 
         sums = room(g_w, count * rows * columns)
         totals = None if total is None else room(total, count * columns)
         walk = x, g, sums, totals, np.int64(each), window
-        launch(CONV, "conv_weight_sums", (tiled * count,), (THREADS,), walk, T=g_w.dtype)
+        launch(CONV, "conv_weight_sums", (tiled * count,), (THREADS,), walk, T=kind(g_w))
         add = sums, g_w, np.int64(count), np.int64(i > 0), window
         launch(CONV, "conv_add_parts", entries(rows * columns), (ENTRIES,), add, T=g_w.dtype)
         if total is not None:

@@ -12,7 +12,7 @@ from .._cuda.epilogue import After, after, nothing
 from .._cuda.launcher import launch
 from .._cuda.scratch import room
 from .._cuda.source import Source
-from .._cuda.tile import ENTRIES, THREADS, entries, parts, tiles
+from .._cuda.tile import ENTRIES, THREADS, entries, kind, parts, tiles
 from .._cuda.walk import steps as strides
 from .._cuda.walk import ways
 from .._prepared import prepared
@@ -22,7 +22,7 @@ from . import ACTIVATIONS, steps
 
 Array = Any
 
-SOURCE = Source(__file__, "matmul.cu", T=("float32", "float64"))
+SOURCE = Source(__file__, "matmul.cu", T=("float32", "float64", "tf32"))
 FIELDS = "m", "n", "k", "a_row", "a_k", "b_k", "b_column", "size", "parts", "each"
 
 
@@ -56,7 +56,7 @@ def product(
     places = [strides(x[..., :1, :1], (*batch, 1, 1)) if batch else (0, 0) for x in (a, b)]
     for way in ways((*batch, 1, 1), *places):
         args = a, b, sums, columns, struct, way, *then
-        launch(SOURCE, "matmul_tile", (int(way["n"]) * each_z * count,), (THREADS,), args, T=y.dtype)
+        launch(SOURCE, "matmul_tile", (int(way["n"]) * each_z * count,), (THREADS,), args, T=kind(y))
     if count > 1:
         combine(sums, y, count, then)
         if totals is not None:

@@ -2,7 +2,7 @@
 //
 // 2 m n k operations.  A block makes a tile of 64 x 64: a is read n / 64 times, b m / 64 times, from the L2 cache but
 // for the first time, and y is written once.  Blocks that lie side by side in y follow one another, so that they share
-// rows of a.  128 threads a block: see tile.h.
+// rows of a.  128 threads a block, and what is rounded to use tensor cores: see tile.h.
 //
 // Where the tiles are too few to fill a GPU, the sum over k is cut into parts, each made by blocks of its own; a second
 // kernel adds them in order, for an access or two more for each part and entry of y.

@@ -1,0 +1,29 @@
+"""What float32 products and convolutions on CUDA are made of: float32, or operands rounded to TF32, on tensor cores.
+
+Asked for, never chosen.  It is read where a kernel is launched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+PRECISIONS = "float32", "tf32"
+
+_precision: ContextVar[str] = ContextVar("tinygen_precision", default="float32")
+
+
+def precision() -> str:
+    """ "float32" or "tf32": what holds here."""
+    return _precision.get()
+
+
+@contextmanager
+def multiplying_in(name: str) -> Iterator[None]:
+    """`with multiplying_in("tf32"):` of PRECISIONS, which the caller has checked."""
+    token = _precision.set(name)
+    try:
+        yield
+    finally:
+        _precision.reset(token)
