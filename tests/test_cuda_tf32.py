@@ -327,3 +327,23 @@ def test_float64_and_the_cpu_know_nothing_of_it(device):
             plain = run(name, arrays, {}, device)[0]
             with tg.float32_matmul_precision("tf32"):
                 np.testing.assert_array_equal(run(name, arrays, {}, device)[0], plain)
+
+
+def test_a_replay_multiplies_each_product_as_it_was_recorded():
+    x, w, v = (tg.Tensor(drawn(i, 20, 20)) for i in range(3))
+
+    def both(x, w, v, precision):
+        with tg.float32_matmul_precision(precision):
+            hidden = tg.ops.relu(x @ w)
+        return hidden, hidden @ v
+
+    with emulated_cuda():
+        x, w, v = (t.to("cuda") for t in (x, w, v))
+        eager, plain = (both(x, w, v, precision) for precision in ("tf32", "float32"))
+        step = tg.step(lambda x: both(x, w, v, "tf32"))
+        for _ in range(3):
+            replayed = step(x)
+        assert len(step.plan.launches) == 2  # the steps that follow a product are fused into it
+        for mine, its, other in zip(replayed, eager, plain, strict=True):
+            np.testing.assert_array_equal(mine.numpy(), its.numpy())
+            assert (mine.numpy() != other.numpy()).any()

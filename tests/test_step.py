@@ -240,6 +240,8 @@ def test_another_mode_is_another_signature() -> None:
         f(tg.tensor(np.ones((2, 3), np.float32)))
     with kernels.backend("reference"), pytest.raises(StepError, match="backend reference"):
         f(tg.tensor(np.ones((2, 3), np.float32)))
+    with tg.float32_matmul_precision("tf32"), pytest.raises(StepError, match=r"called with \(x: .*, tf32\)"):
+        f(tg.tensor(np.ones((2, 3), np.float32)))
 
 
 def twice(fn: Any, *args: Any) -> None:
@@ -257,6 +259,14 @@ def test_numbers_that_change_in_python_are_noticed() -> None:
     flip, more = iter([ops.exp, ops.log]), iter([1, 2])
     with pytest.raises(StepError, match=r"launch 0 was elementwise\.exp in the first call and elementwise\.log"):
         twice(lambda x: next(flip)(x), x)
+    precision = iter(["float32", "tf32"])
+
+    def doubled(x: tg.Tensor) -> tg.Tensor:
+        with tg.float32_matmul_precision(next(precision)):
+            return x * 2
+
+    with pytest.raises(StepError, match=r"elementwise\.mul in the first call and elementwise\.mul in tf32"):
+        twice(doubled, x)
     with pytest.raises(StepError, match="made 1 launches, the second 2"):
         twice(lambda x: functools.reduce(lambda y, _: ops.exp(y), range(next(more)), x), x)
 

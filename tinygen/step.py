@@ -32,6 +32,7 @@ from . import modes
 from .errors import StepError, shape_text
 from .kernels._devices import address, beside, device_of, to_numpy
 from .kernels._kernel import forced_backend, observe
+from .kernels._precision import precision
 from .kernels.replay import fusion
 from .kernels.replay import plan as planning
 from .kernels.replay.recording import Action, Launch, Place, Recorder, View, root
@@ -205,7 +206,7 @@ class Step:
     # -- the signature ------------------------------------------------------------------------------------------------
 
     def _kinds_of(self, values: list[Any]) -> list[Any]:
-        return [*map(_kind, values), modes.recording(), forced_backend()]
+        return [*map(_kind, values), modes.recording(), forced_backend(), precision()]
 
     def _describe(self, args: Any, kwargs: Any) -> str:
         """(x: float32 (64,784), key: Key)."""
@@ -216,6 +217,7 @@ class Step:
         words = [f"{name}: {_kind_text(v)}" for label, value in named.items() for name, v in _flatten(label, value)]
         words += [] if modes.recording() else ["no_grad"]
         words += [f"backend {forced}"] if (forced := forced_backend()) else []
+        words += [precision()] if precision() != "float32" else []
         return f"({', '.join(words)})"
 
     # -- the first two calls ------------------------------------------------------------------------------------------
@@ -271,7 +273,7 @@ def _compare(name: str, first: list[Launch | Action], second: list[Launch | Acti
     for i, (a, b) in enumerate(zip(first, second)):
         if isinstance(a, Action) and isinstance(b, Action):
             continue
-        if not (isinstance(a, Launch) and isinstance(b, Launch)) or a.kernel is not b.kernel:
+        if not (isinstance(a, Launch) and isinstance(b, Launch)) or (a.kernel, a.precision) != (b.kernel, b.precision):
             raise StepError(
                 f"{name}: launch {i} was {_launch_text(a)} in the first call and {_launch_text(b)} in the second. "
                 f"What is launched may not change from call to call: do work that is done once before the step."
@@ -298,7 +300,10 @@ def _compare(name: str, first: list[Launch | Action], second: list[Launch | Acti
 
 
 def _launch_text(launch: Launch | Action) -> str:
-    return "an action" if isinstance(launch, Action) else f"{launch.kernel.family}.{launch.kernel.__name__}"
+    if isinstance(launch, Action):
+        return "an action"
+    within = "" if launch.precision == "float32" else f" in {launch.precision}"
+    return f"{launch.kernel.family}.{launch.kernel.__name__}{within}"
 
 
 def _equal(a: Any, b: Any) -> bool:

@@ -148,7 +148,8 @@ class _List:
         if not supports(then):
             return False
         outs = tuple(reshaped(out, producer.outs[0].shape) for out in consumer.outs)
-        fused = Launch(head.kernel, (*head.inputs, *extras), outs, {**head.params, "then": then})
+        params = {**head.params, "then": then}
+        fused = Launch(head.kernel, (*head.inputs, *extras), outs, params, producer.precision)
         if alone:  # the first one moves down to the second: what it reads must not have changed by then
             if any(j < w < i for x in producer.inputs for w in self.writes.get(_memory(x), ())):
                 return False

@@ -17,6 +17,7 @@ import numpy as np
 
 from .._devices import within
 from .._kernel import observers
+from .._precision import multiplying_in
 from .._prepared import Call, parts
 from .._scratch import own_scratch
 from .recording import Action, Launch, Place, View, buffers
@@ -47,7 +48,7 @@ class Plan(NamedTuple):
             call()
             if isinstance(launch, Launch):
                 for observer in watching:
-                    observer(*launch, False)
+                    observer(launch.kernel, launch.inputs, launch.outs, launch.params, False)
 
 
 def lifetimes(launches: Sequence[Launch | Action], results: Iterable[Place]) -> dict[int, tuple[int, int]]:
@@ -126,7 +127,8 @@ def _device_calls(bound: list[Launch | Action], module: Any) -> tuple[list[Call]
 def _call(launch: Launch | Action) -> Call:
     if isinstance(launch, Action):
         return launch.run
-    return launch.kernel.bind((*launch.inputs, *launch.outs), launch.params)
+    with multiplying_in(launch.precision):
+        return launch.kernel.bind((*launch.inputs, *launch.outs), launch.params)
 
 
 def _allocate(size: int) -> Array:

@@ -16,6 +16,7 @@ import numpy as np
 
 from .._devices import DeviceError, address, beside
 from .._kernel import Kernel
+from .._precision import precision
 
 Array = Any
 
@@ -40,6 +41,7 @@ class Launch(NamedTuple):
     inputs: tuple[Place, ...]
     outs: tuple[Place, ...]
     params: dict[str, Any]
+    precision: str  # of `_precision.py`, where it was launched
 
 
 class Action(NamedTuple):
@@ -73,7 +75,8 @@ class Recorder:
         if fresh:
             for out in outs:
                 self._adopt(out)
-        self.launches.append(Launch(kernel, tuple(map(self.place, inputs)), tuple(map(self.place, outs)), params))
+        places = tuple(map(self.place, inputs)), tuple(map(self.place, outs))
+        self.launches.append(Launch(kernel, *places, params, precision()))
 
     def _adopt(self, array: Array) -> None:
         key = id(array)
