@@ -76,6 +76,7 @@ def test_another_optimizer_keeps_the_learning_rate_only() -> None:
         ({"model": 3}, "model: 3 is not a table"),
         ({"batch_size": 0}, "batch_size is 0; it must be at least 1"),
         ({"ema": 1.0}, "ema is 1.0"),
+        ({"precision": "half"}, "precision is 'half'; it is 'float32' or 'tf32'"),
     ],
 )
 def test_refusals_name_the_key(layer: dict[str, Any], words: str) -> None:

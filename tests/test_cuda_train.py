@@ -108,6 +108,22 @@ def test_a_run_that_was_cut_has_the_bits_of_one_that_was_not(cuda, tmp_path, ima
     assert weights(again) == weights(whole)
 
 
+def test_tensor_cores_train_and_do_not_judge(cuda, tmp_path, images):
+    """Steps round to TF32, and so are near those of float32; figures of their weights have float32's bits."""
+    runs = {p: new(tmp_path / p, "vae", images, "cuda", precision=p) for p in ("float32", "tf32")}
+    for run in runs.values():
+        Trainer(run).fit()
+    plain, rounded = ([row["train/loss"] for row in lines(run) if "train/loss" in row] for run in runs.values())
+    assert all(a != b for a, b in zip(plain, rounded, strict=True))
+    assert rounded == pytest.approx(plain, rel=2e-3)
+    step = runs["tf32"].load_weights()
+    figures = evaluation.report(runs["tf32"], "test", step)
+    again = Run.open(tmp_path / "tf32", [{"precision": "float32"}])
+    assert evaluation.report(again, "test", again.load_weights()) == figures
+    with tg.float32_matmul_precision("tf32"):
+        assert evaluation.report(again, "test", step) != figures
+
+
 def test_a_loss_that_is_not_finite_stops_it_before_the_update(cuda, tmp_path, images):
     run = new(tmp_path / "run", "vae", images, "cuda", optimizer={"name": "sgd", "lr": 1e30}, ema=None)
     with pytest.raises(NonFiniteError, match=r"model: the (loss is|gradient)"):

@@ -158,6 +158,11 @@ def test_early_stopping_keeps_the_best(make: Callable[..., Run], monkeypatch: py
     assert [row.get("best") for row in rows(run) if "best" in row] == [True, True, False, False, False]
 
 
+def test_the_cpu_trains_in_float32_only(make: Callable[..., Run]) -> None:
+    with pytest.raises(ConfigError, match="precision: 'tf32' needs device 'cuda', and this run trains on the CPU"):
+        Trainer(make("gan", {"precision": "tf32"}))
+
+
 def test_patience_needs_a_figure(make: Callable[..., Run]) -> None:
     with pytest.raises(ConfigError, match="patience: gan has no figure to follow"):
         Trainer(make("gan", {"patience": 3}))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from ..errors import ConfigError
+from ..kernels._precision import PRECISIONS
 from ..models import FAMILIES, DataSpec
 from ..optim import SGD, Adadelta, Adam, Adamax, AdamW, RMSprop, schedules
 from .files import parse_json
@@ -27,7 +28,7 @@ Layer = Mapping[str, Any]
 Argument = tuple[Any, Any]  # annotation and default
 
 TABLES = ("optimizer", "schedule", "model")  # fields that hold settings of their own
-CHANGEABLE = ("epochs", "steps", "device")  # when a run goes on
+CHANGEABLE = ("epochs", "steps", "device", "precision")  # when a run goes on
 OPTIMIZERS: dict[str, Callable[..., Any]] = {
     "sgd": SGD, "adam": Adam, "adamw": AdamW, "adamax": Adamax, "rmsprop": RMSprop, "adadelta": Adadelta,
 }  # fmt: skip
@@ -49,6 +50,8 @@ class Config:
     levels              grey levels of integer data that are given by a path; None where the data know theirs.
     seed                of weights, data order and every draw.
     device              "cpu" or "cuda".  The same keys and batches on both; figures agree to rounding, not in bits.
+    precision           "float32", or "tf32" for training steps whose products use a GPU's tensor cores, see
+                        `tg.float32_matmul_precision`; figures and samples of a model are float32's always.
     epochs, steps       when to stop: after `steps` if given, else after `epochs` passes over the training data.
     validate_every      steps between validations; None: once an epoch.
     log_every           steps between lines of training figures in metrics.jsonl.
@@ -65,6 +68,7 @@ class Config:
     levels: int | None = None
     seed: int = 0
     device: str = "cpu"
+    precision: str = "float32"
     epochs: int = 20
     steps: int | None = None
     batch_size: int = 64
@@ -126,13 +130,15 @@ def checked(raw: Layer) -> Config:
         value = getattr(config, name)
         if value is not None and value < low:
             raise ConfigError(f"{name} is {value}; it must be at least {low}.")
+    if config.precision not in PRECISIONS:
+        raise ConfigError(f"precision is {config.precision!r}; it is 'float32' or 'tf32'.")
     if config.ema is not None and not 0 < config.ema < 1:
         raise ConfigError(f"ema is {config.ema}; the decay of a moving average lies between 0 and 1.")
     return config
 
 
 def continued(saved: Config, layers: Iterable[Layer]) -> Config:
-    """The configuration a resumed run goes on with: the saved one, its length and its device changed if asked.
+    """The configuration a resumed run goes on with: the saved one, changed where that is asked and CHANGEABLE.
 
     Raises ConfigError when a layer wants anything else than the run has.
     """
@@ -147,7 +153,7 @@ def continued(saved: Config, layers: Iterable[Layer]) -> Config:
         name, mine, its = _difference(f.name, mine, its)
         raise ConfigError(
             f"resume: {name} is {its!r} in this run, not {mine!r}. Leave it out, or start a new run in another folder "
-            f"(only epochs, steps and device may change)."
+            f"(only epochs, steps, device and precision may change)."
         )
     return wanted
 

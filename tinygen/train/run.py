@@ -62,7 +62,7 @@ class Run:
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], layers: Iterable[Layer] = ()) -> Run:
-        """The run in a folder.  `layers` may change its length and its device; ConfigError for anything else.
+        """The run in a folder.  `layers` may change what is CHANGEABLE; ConfigError for anything else.
 
         Raises CheckpointError where there is no run.
         """

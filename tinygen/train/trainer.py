@@ -19,6 +19,7 @@ import numpy as np
 
 from .. import kernels
 from ..autograd import grad
+from ..device import float32_matmul_precision
 from ..errors import CheckpointError, ConfigError, NonFiniteError
 from ..kernels._devices import moved
 from ..models import Objective
@@ -62,6 +63,8 @@ class Trainer:
         config, model, train = run.config, run.model, run.dataset.train
         if config.patience and model.monitor is None:
             raise ConfigError(f"patience: {config.family} has no figure to follow. Leave it out.")
+        if config.precision == "tf32" and config.device == "cpu":
+            raise ConfigError("precision: 'tf32' needs device 'cuda', and this run trains on the CPU. Set 'float32'.")
         self.run, self.show, self.resumed = run, show, resume
         self.steps_per_epoch = train.steps_per_epoch(config.batch_size)
         if not self.steps_per_epoch:
@@ -142,11 +145,12 @@ class Trainer:
         return patience is not None and self.progress.waited >= patience
 
     def _step(self, x: Array, key: Key) -> None:
-        try:
-            figures = self._update(x, key=key)
-        except kernels.optim.NotFinite as error:
-            name, value = error.args
-            self._explain(name, value, x, key)
+        with float32_matmul_precision(self.run.config.precision):
+            try:
+                figures = self._update(x, key=key)
+            except kernels.optim.NotFinite as error:
+                name, value = error.args
+                self._explain(name, value, x, key)
         for name, value in figures.items():
             self.progress.sums[name] = self.progress.sums.get(name, 0.0) + value.item()
         self.progress.step += 1
