@@ -32,6 +32,17 @@ def steps(activation: str | None) -> tuple[Step, ...]:
     return ("bias", (activation, *ACTIVATIONS[activation].values())) if activation == "leaky_relu" else ("bias",)
 
 
+def geometry(
+    a: Array, b: Array, y: Array, trans_a: bool, trans_b: bool
+) -> tuple[tuple[int, int, int], tuple[int, ...], tuple[int, int], tuple[int, int]]:
+    """(m, n, k) of each product, the batch, and the steps in entries of a's (rows, depth) and b's (depth, columns)."""
+    (k, m) = a.shape[-2:] if trans_a else a.shape[:-3:-1]
+    n, batch = y.shape[-1], y.shape[:-2]
+    if batch and b.ndim == 2 and not trans_a:  # one matrix for all: the batch is but more rows
+        m, batch = y.size // n if n else 0, ()
+    return (m, n, k), batch, (1, m) if trans_a else (k, 1), (1, k) if trans_b else (n, 1)
+
+
 @kernel("y")
 def matmul(a: Array, b: Array, *, trans_a: bool = False, trans_b: bool = False) -> Spec:
     """y = a b over the last two axes, either one transposed first; leading axes broadcast.

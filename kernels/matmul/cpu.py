@@ -23,7 +23,7 @@ from .._then import Step
 from .._units import units
 from ..elementwise import cpu as elementwise
 from ..reduce.cpu import sum
-from . import ACTIVATIONS, steps
+from . import ACTIVATIONS, geometry, steps
 
 Array = Any
 
@@ -189,14 +189,10 @@ def product(
     trans_a: bool = False, trans_b: bool = False, totals: Array | None = None,
 ) -> None:  # fmt: skip
     """y = a b, as `matmul` declares it, then the steps.  totals: the sums of b's columns, where b is a matrix."""
-    (k, m) = a.shape[-2:] if trans_a else a.shape[:-3:-1]
-    n, batch = y.shape[-1], y.shape[:-2]
-    if batch and b.ndim == 2 and not trans_a:  # one matrix for all: the batch is but more rows
-        m, batch = y.size // n if n else 0, ()
+    (m, n, k), batch, (a_row, a_k), (b_k, b_column) = geometry(a, b, y, trans_a, trans_b)
     a_at, b_at = places(a.shape, batch), places(b.shape, batch)
     nr, threads, z = VECTORS * BYTES // a.itemsize, get_num_threads(), a_at.size
     serial = threads == 1 or z * m * n * k <= SERIAL
-    (a_row, a_k), (b_k, b_column) = (1, m) if trans_a else (k, 1), (1, k) if trans_b else (n, 1)
     line_a, line_b, line_y, none = flat(a), flat(b), flat(y), no_steps(y.dtype)
     then, totals = then or none, none[0] if totals is None else totals
     if n == 1:

@@ -18,7 +18,7 @@ from .._cuda.walk import ways
 from .._prepared import prepared
 from .._then import Step
 from ..elementwise import cuda as elementwise
-from . import ACTIVATIONS, steps
+from . import ACTIVATIONS, geometry, steps
 
 Array = Any
 
@@ -43,16 +43,12 @@ def product(
     trans_a: bool = False, trans_b: bool = False, totals: Array | None = None,
 ) -> None:  # fmt: skip
     """y = a b, as `matmul` declares it, then the steps.  totals: the sums of b's columns, where b is a matrix."""
-    (k, m) = a.shape[-2:] if trans_a else a.shape[:-3:-1]
-    n, batch = y.shape[-1], y.shape[:-2]
-    if batch and b.ndim == 2 and not trans_a:  # one matrix for all: the batch is but more rows
-        m, batch = y.size // n if n else 0, ()
+    (m, n, k), batch, of_a, of_b = geometry(a, b, y, trans_a, trans_b)
     each_z = tiles(n) * (tiles(m) if totals is None else max(tiles(m), 1))
     count, each = parts(prod(batch) * each_z, k)
     sums = y if count == 1 else room(y, count * y.size)
     columns = room(y, count * n) if totals is not None and count > 1 else totals
-    moves = ((1, m) if trans_a else (k, 1)), ((1, k) if trans_b else (n, 1))
-    struct = _struct(m, n, k, *moves[0], *moves[1], y.size, count, each)
+    struct = _struct(m, n, k, *of_a, *of_b, y.size, count, each)
     places = [strides(x[..., :1, :1], (*batch, 1, 1)) if batch else (0, 0) for x in (a, b)]
     for way in ways((*batch, 1, 1), *places):
         args = a, b, sums, columns, struct, way, *then
