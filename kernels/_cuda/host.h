@@ -156,21 +156,31 @@ static void resume(unsigned i) {
     if (f.state == DONE) give_back(f);
 }
 
-// What stopped at a warp operation goes on, or else what stopped at the barrier; false where a part is elsewhere.
-static bool release(bool& ended) {
-    bool warps = false;
+static unsigned long long drawn;  // xorshift64*, Vigna 2016
+static unsigned draw(unsigned n) {
+    drawn ^= drawn >> 12, drawn ^= drawn << 25, drawn ^= drawn >> 27;
+    return unsigned(drawn * 2685821657736338717ull >> 33) % n;
+}
+
+// One of the warps that stopped at a warp operation goes on, by the schedule, and may run far ahead of the others; or
+// else all that stopped at the barrier.  False where a part is elsewhere.
+static bool release(bool& ended, long long schedule) {
+    unsigned ready[MOST / WARP], warps = 0;
     for (unsigned w = 0; w < count; w += WARP) {
         unsigned there = 0, end = w + WARP < count ? w + WARP : count;
         for (unsigned i = w; i < end; i++) there += fibers[i].state == AT_WARP;
         if (there && there < WARP) return fail("a warp operation that %u of 32 threads reach", there);
-        for (unsigned i = w; there && i < end; i++) {
-            unsigned a = fibers[w].line, b = fibers[i].line;
-            if (a != b) return fail("threads of one warp are at two warp operations, in lines %u and %u", a, b);
-            fibers[i].state = READY;
-            warps = true;
-        }
+        for (unsigned i = w; there && i < end; i++)
+            if (fibers[i].line != fibers[w].line)
+                return fail("threads of one warp are at two warp operations, in lines %u and %u", fibers[w].line,
+                            fibers[i].line);
+        if (there) ready[warps++] = w;
     }
-    if (warps) return true;
+    if (warps) {
+        unsigned w = ready[schedule > 0 ? draw(warps) : schedule < 0 ? warps - 1 : 0];
+        for (unsigned i = w; i < w + WARP; i++) fibers[i].state = READY;
+        return true;
+    }
     unsigned waiting = 0, line = 0;
     for (unsigned i = 0; i < count; i++) {
         if (fibers[i].state == DONE) continue;
@@ -187,17 +197,15 @@ static bool release(bool& ended) {
 
 static bool run_block(long long schedule) {
     static unsigned order[MOST];
-    static unsigned long long drawn;  // xorshift64*, Vigna 2016
     drawn = 0x9e3779b97f4a7c15ull * (unsigned long long)(schedule + 1) | 1;
     for (unsigned i = 0; i < count; i++) {
         fibers[i].state = READY;
         order[i] = schedule < 0 ? count - 1 - i : i;
     }
     bool well = true;
-    for (bool ended = false; well && !ended; well = release(ended)) {
+    for (bool ended = false; well && !ended; well = release(ended, schedule)) {
         for (unsigned i = count; schedule > 0 && i > 1; i--) {
-            drawn ^= drawn >> 12, drawn ^= drawn << 25, drawn ^= drawn >> 27;
-            unsigned j = unsigned(drawn * 2685821657736338717ull >> 33) % i, kept = order[i - 1];
+            unsigned j = draw(i), kept = order[i - 1];
             order[i - 1] = order[j], order[j] = kept;
         }
         for (unsigned k = 0; k < count; k++)
@@ -287,22 +295,20 @@ inline unsigned ballot(bool p, unsigned line) {
 }
 
 // -- tensor cores -------------------------------------------------------------------------------------------------------
-inline unsigned bits(float x) {
-    unsigned found;
-    memcpy(&found, &x, sizeof x);
-    return found;
+template <class To, class From> inline To as(From x) {  // the same bits
+    To y;
+    memcpy(&y, &x, sizeof y);
+    return y;
 }
 inline float rounded(float x) {  // a carry goes on into the exponent: what is too large becomes infinite
-    unsigned kept = (bits(x) + 0x1000) & 0xffffe000;
-    if (x - x == x - x) memcpy(&x, &kept, sizeof x);  // neither NaN nor infinite
-    return x;
+    return x - x == x - x ? as<float>((as<unsigned>(x) + 0x1000) & 0xffffe000) : x;  // NaN and infinite ones stay
 }
 // Terms are added in order, rounded to nearest: a GPU may add in another order, and truncate.  An entry that was not
 // rounded, of which a GPU would drop some bits, counts as NaN.
 inline void mma_tf32(float (&c)[4], const float (&a)[4], const float (&b)[2], unsigned line) {
     struct Part { float a[4], b[2]; } mine, of[WARP];
-    for (int i = 0; i < 4; i++) mine.a[i] = bits(a[i]) & 0x1fff ? NAN : a[i];
-    for (int i = 0; i < 2; i++) mine.b[i] = bits(b[i]) & 0x1fff ? NAN : b[i];
+    for (int i = 0; i < 4; i++) mine.a[i] = as<unsigned>(a[i]) & 0x1fff ? NAN : a[i];
+    for (int i = 0; i < 2; i++) mine.b[i] = as<unsigned>(b[i]) & 0x1fff ? NAN : b[i];
     unsigned turn = hand_over(mine, line), group = lane() / 4, member = lane() % 4;
     memcpy(of, slots[turn][self - lane()], sizeof of);
     for (unsigned i = 0; i < 4; i++)
