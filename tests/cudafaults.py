@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 OPENING, CLOSING = "([{", ")]}"
-CONSTANT = re.compile(r"[A-Z0-9_]+( / \d+)?|each|\d+ \* [A-Z]+")  # bounds that the compiler knows: of arrays in registers
+# bounds that the compiler knows: of arrays in registers
+CONSTANT = re.compile(r"[A-Z0-9_]+( / \d+)?|each|\d+ \* [A-Z]+")
 
 
 class Fault(NamedTuple):

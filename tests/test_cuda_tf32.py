@@ -1,26 +1,20 @@
-"""Tensor cores on the emulated device: one product of a warp to the bit, and what rounding its operands costs."""
+"""Tensor cores: one product of a warp to the bit, and what rounding the operands of products costs."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
-from cudaproducts import rounded
+from cudadevice import ORDERS, on_cuda, on_device
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tinygen as tg
 from tinygen import kernels
 from tinygen.errors import ArgumentError
-from tinygen.kernels._cuda import host_array, host_build
-from tinygen.kernels._cuda.launcher import LaunchError, launch, schedule
+from tinygen.kernels._cuda.launcher import launch
 from tinygen.kernels._cuda.source import Source
-from tinygen.testing import emulated_cuda
 
-ORDERS = 0, -1, 1, 2, 3
+pytestmark = pytest.mark.cuda
 
 # Of two warps, each its own product.  The layout as PTX ISA has it, "Matrix Fragments for mma.m16n8k8", .tf32.
 WARPS = """
@@ -41,14 +35,6 @@ TG_KERNEL(rounds, 64, const T* x, T* y) { y[threadIdx.x] = tg_tf32(x[threadIdx.x
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _compiler():
-    try:
-        host_build.compiler()
-    except host_build.CompilerMissing as error:
-        pytest.skip(str(error))
-
-
 def drawn(seed: int, *shape: int) -> np.ndarray:
     return np.random.Generator(np.random.Philox(seed)).standard_normal(shape).astype(np.float32)
 
@@ -61,92 +47,38 @@ def planted(folder, text: str) -> Source:
     return Source(str(folder / "cuda.py"), "planted.cu", T=("float32",))
 
 
-def warps(made: Source) -> tuple[np.ndarray, np.ndarray]:
+def warps(made: Source, order: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """What the kernel makes of whole numbers, no two of a matrix equal, and what NumPy does."""
     mixed = np.random.Generator(np.random.Philox(0)).permutation
     a, b, c = (mixed(np.arange(1, 2 * n + 1)).reshape(2, -1, 8).astype(np.float32) for n in (128, 64, 128))
-    out = host_array.asarray(c)
-    launch(made, "warps", (1,), (64,), (host_array.asarray(a), host_array.asarray(b), out), T=np.float32)
-    return out.get(), c + a @ b
+    with on_cuda(order):
+        out = on_device(c)
+        launch(made, "warps", (1,), (64,), (on_device(a), on_device(b), out), T=np.float32)
+        return out.get(), c + a @ b
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_warp_multiplies_as_numpy_does(tmp_path, order):
-    with schedule(order):
-        got, expected = warps(planted(tmp_path, WARPS))
+    got, expected = warps(planted(tmp_path, WARPS), order)
     np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.parametrize(
-    "right_wrong",
-    [
-        ("i == 0 || i == 2 ? group", "i == 0 || i == 1 ? group"),
-        ("i < 2 ? member : member + 4;", "i % 2 ? member + 4 : member;"),
-        ("a[row * 8 + column]", "a[row * 8 + (column ^ 1)]"),
-        ("(i == 0 ? member : member + 4) * 8 + group", "group * 8 + (i == 0 ? member : member + 4)"),
-        ("(i == 0 ? member : member + 4) * 8", "(member * 2 + i) * 8"),
-        ("threadIdx.x % 32 / 4", "threadIdx.x % 8"),
-        ("threadIdx.x % 4;", "threadIdx.x / 8 % 4;"),
-        ("= c[(i < 2 ? group : group + 8)", "= c[(i % 2 ? group + 8 : group)"),
-        ("member * 2 + (i & 1)] = sums", "member + (i & 1) * 4] = sums"),
-    ],
-)
-def test_a_fragment_from_the_wrong_lane_shows(tmp_path, right_wrong):
-    right, wrong = right_wrong
-    assert right in WARPS
-    got, expected = warps(planted(tmp_path, WARPS.replace(right, wrong)))
-    assert (got != expected).any(axis=(1, 2)).all()  # in either warp
-
-
-def test_an_operand_that_is_not_rounded_is_nan(tmp_path):
-    made = planted(tmp_path, WARPS.replace("tg_tf32(a[row * 8 + column])", "a[row * 8 + column] + 0.1f"))
-    assert np.isnan(warps(made)[0]).all()
-
-
-def test_a_part_of_a_warp_multiplies_nothing(tmp_path):
-    made = planted(tmp_path, WARPS.replace("tg_mma_tf32(sums", "if (threadIdx.x % 2) tg_mma_tf32(sums"))
-    with pytest.raises(LaunchError, match="warps: a warp operation that 16 of 32 threads reach"):
-        warps(made)
-
-
-def test_rounding_is_that_of_the_hardware(tmp_path):
-    """Half away from zero, carried into the exponent; infinities and NaN stay, zeros keep their sign."""
-    largest, least = np.finfo(np.float32).max, np.float32(2**-149)
-    ulp = 2.0**-10
+def test_half_is_rounded_away_from_zero(tmp_path):
+    """Carried into the exponent; infinities and NaN stay, zeros keep their sign, and small numbers are not flushed."""
+    largest, least, ulp = np.finfo(np.float32).max, np.float32(2**-149), 2.0**-10
     cases = {
         1: 1, 1 + ulp / 2: 1 + ulp, 1 + 0.499 * ulp: 1, 1 + 1.5 * ulp: 1 + 2 * ulp, 1 + 2.5 * ulp: 1 + 3 * ulp,
-        -1 - ulp / 2: -1 - ulp, 2 - ulp / 4: 2, 3e38: 3.0008e38, largest: np.inf, -largest: -np.inf, least: 0,
-        4095 * least: 0, 4096 * least: 8192 * least, np.inf: np.inf, -np.inf: -np.inf, -0.0: -0.0,
+        -1 - ulp / 2: -1 - ulp, 2 - ulp / 4: 2, largest: np.inf, -largest: -np.inf, np.inf: np.inf, -np.inf: -np.inf,
+        -0.0: -0.0, 4095 * least: 0, -4096 * least: -8192 * least, np.nan: np.nan,
     }  # fmt: skip
-    x = np.zeros(64, np.float32)
-    x[: len(cases)] = list(cases)
-    x[-1] = np.nan
-    y = host_array.empty(64, np.float32)
-    launch(planted(tmp_path, WARPS), "rounds", (1,), (64,), (host_array.asarray(x), y), T=np.float32)
-    np.testing.assert_allclose(y.get()[: len(cases)], np.float32(list(cases.values())), rtol=1e-4)
-    np.testing.assert_array_equal(y.get()[: len(cases)][:7], np.float32(list(cases.values()))[:7])
-    np.testing.assert_array_equal(np.signbit(y.get()), np.signbit(x))
-    assert np.isnan(y.get()[-1])
-
-
-PROGRAM = """
-import sys
-from pathlib import Path
-from test_cuda_tf32 import WARPS, planted, warps
-
-got, expected = warps(planted(Path(sys.argv[1]), WARPS))
-print((got == expected).all())
-"""
-
-
-@pytest.mark.parametrize("sanitizer", ["address", "thread"])
-def test_sanitizers_are_silent(tmp_path, sanitizer):
-    before, environment = host_build.watched(sanitizer)
-    done = subprocess.run(
-        [*before, sys.executable, "-c", PROGRAM, str(tmp_path)],
-        capture_output=True, text=True, cwd=os.path.dirname(__file__), env={**os.environ, **environment},
-    )  # fmt: skip
-    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
+    x, expected = np.zeros((2, 64), np.float32)
+    x[: len(cases)], expected[: len(cases)] = list(cases), list(cases.values())
+    with on_cuda():
+        y = on_device(np.full(64, 7, np.float32))
+        launch(planted(tmp_path, WARPS), "rounds", (1,), (64,), (on_device(x), y), T=np.float32)
+        got = y.get()
+    np.testing.assert_array_equal(got, expected)
+    np.testing.assert_array_equal(np.signbit(got), np.signbit(x))
 
 
 # -- products and convolutions -----------------------------------------------------------------------------------------
@@ -159,10 +91,10 @@ def run(name: str, arrays: tuple[np.ndarray, ...], params: dict, device: str) ->
 
 
 def in_every_order(name: str, arrays: tuple[np.ndarray, ...], **params) -> list[np.ndarray]:
-    """In TF32 on the emulated device; the bits are those of every order."""
+    """In TF32 on CUDA; the bits are those of every order."""
     found = []
     for order in ORDERS:
-        with emulated_cuda(order), tg.float32_matmul_precision("tf32"):
+        with on_cuda(order), tg.float32_matmul_precision("tf32"):
             found.append(run(name, arrays, params, "cuda"))
     for others in found[1:]:
         for y, other in zip(found[0], others, strict=True):
@@ -184,7 +116,7 @@ def within_the_stated_error(
     allowed = (2.0**-10 * (1 + 2.0**-12) + (terms + 2) * 2.0**-23) * sizes[0]
     off = np.abs(got[0] - exact[0])
     assert (off <= allowed).all()
-    with emulated_cuda():
+    with on_cuda():
         plain = run(name, arrays, params, "cuda")
     assert not shows or off.max() > 20 * np.abs(plain[0] - exact[0]).max()
     for y, other in zip(got[1:], plain[1:], strict=True):  # sums beside the product are not rounded
@@ -257,44 +189,6 @@ def test_what_is_not_finite_stays_so():
     np.testing.assert_array_equal(got[5], expected[5])
 
 
-TILE = {  # faults in tile.h: what stands there, and what might
-    "rows of a warp": ("/ 64 * 32 + r / 2", "/ 64 * 16 + r / 2"),
-    "rows of a product": ("r % 2 * 8", "r % 2 * 4"),
-    "columns of a warp": ("/ 32 % 2 * 32 + c / 2", "/ 64 % 2 * 32 + c / 2"),
-    "columns of a product": ("% 4 * 2 + c % 2", "% 4 + c % 2 * 4"),
-    "halves of the left depth": ("left.at[deep + e / 2]", "left.at[deep + e % 2]"),
-    "halves of the right depth": ("right.at[deep + e]", "right.at[deep]"),
-    "two depths that differ": ("right.at[deep + e]", "right.at[deep + 1 - e]"),
-    "the left rows": ("tile_row(2 * i + e % 2)", "tile_row(2 * i + e / 2)"),
-    "the right columns": ("across + 8 * j", "across + 4 * j"),
-    "the right warp": ("/ 32 % 2 * 32 + group", "/ 64 * 32 + group"),
-    "where sums lie": ("below[2 * j] = part[2]", "below[2 * j] = part[1]"),
-}
-
-
-def with_a_fault(monkeypatch, right: str, wrong: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a b by matmul.cu with something wrong in it."""
-    module = sys.modules["tinygen.kernels.matmul.cuda"]
-    faulty = Source(module.__file__, "matmul.cu", **module.SOURCE.types)
-    assert right in module.SOURCE._body
-    faulty._body = module.SOURCE._body.replace(right, wrong)
-    monkeypatch.setattr(module, "SOURCE", faulty)
-    with emulated_cuda(), tg.float32_matmul_precision("tf32"):
-        return run("matmul.matmul", (a, b), {}, "cuda")[0]
-
-
-@pytest.mark.parametrize("name", TILE)
-def test_a_fault_in_the_tile_shows(name, monkeypatch):
-    a, b = rounded(drawn(0, 64, 40)), rounded(drawn(1, 40, 64))
-    assert not np.allclose(with_a_fault(monkeypatch, *TILE[name], a, b), a @ b, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("side", ["left", "right"])
-def test_a_side_that_is_not_rounded_shows(side, monkeypatch):
-    got = with_a_fault(monkeypatch, f"tg_tf32({side}", f"({side}", drawn(0, 64, 40), drawn(1, 40, 64))
-    assert np.isnan(got).all()
-
-
 # -- the setting -------------------------------------------------------------------------------------------------------
 
 
@@ -305,7 +199,7 @@ def test_another_precision_is_refused():
 
 def test_it_holds_inside_its_block_only():
     a, b = drawn(0, 20, 30), drawn(1, 30, 20)
-    with emulated_cuda():
+    with on_cuda():
         plain = run("matmul.matmul", (a, b), {}, "cuda")[0]
         with tg.float32_matmul_precision("tf32"):
             within = run("matmul.matmul", (a, b), {}, "cuda")[0]
@@ -323,7 +217,7 @@ def test_float64_and_the_cpu_know_nothing_of_it(device):
     a, b = drawn(0, 20, 30).astype(kind), drawn(1, 30, 20).astype(kind)
     x, w = drawn(2, 1, 5, 5, 4).astype(kind), drawn(3, 3, 3, 4, 6).astype(kind)
     for name, arrays in (("matmul.matmul", (a, b)), ("conv.conv2d", (x, w))):
-        with emulated_cuda():
+        with on_cuda():
             plain = run(name, arrays, {}, device)[0]
             with tg.float32_matmul_precision("tf32"):
                 np.testing.assert_array_equal(run(name, arrays, {}, device)[0], plain)
@@ -337,7 +231,7 @@ def test_a_replay_multiplies_each_product_as_it_was_recorded():
             hidden = tg.ops.relu(x @ w)
         return hidden, hidden @ v
 
-    with emulated_cuda():
+    with on_cuda():
         x, w, v = (t.to("cuda") for t in (x, w, v))
         eager, plain = (both(x, w, v, precision) for precision in ("tf32", "float32"))
         step = tg.step(lambda x: both(x, w, v, "tf32"))
