@@ -12,7 +12,7 @@ MYPY_TREE := build/mypy
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test exhaustive parity cuda-host cuda coverage lint format bench clean distclean
+.PHONY: help demo test exhaustive parity cuda-host cuda gpu-check coverage lint format bench clean distclean
 # Workers of several threads each share the cores: a waiting thread of PyTorch must sleep, not spin (ours know when to).
 export OMP_WAIT_POLICY ?= passive
 
@@ -31,12 +31,15 @@ exhaustive: $(VENV)/.test ## what hypothesis draws, and the long tests
 parity: $(VENV)/.bench ## against PyTorch
 	@$(PYTEST) -m parity
 
-cuda-host: $(VENV)/.test ## CUDA kernels without a GPU: run on the host in all orders, under sanitizers; compiled by nvcc
+cuda-host: $(VENV)/.test ## CUDA kernels without a GPU: run in all orders, under sanitizers, with faults; compiled for GPUs
 	@$(PYTEST) tests/test_cuda_*.py
 	@$(BIN)/python tests/cudamutants.py
 
 cuda: $(VENV)/.test $(VENV)/.cuda$(CUDA) ## the CUDA tests on a GPU; with a driver of CUDA 12: CUDA=12 make cuda
 	@TINYGEN_CUDA_TESTS=gpu $(PYTEST) -m cuda
+
+gpu-check: $(VENV)/.bench $(VENV)/.test $(VENV)/.cuda$(CUDA) ## all that wants a GPU, in under ten minutes; writes build/gpu-check.json
+	@mkdir -p build && $(BIN)/python -m tinygen.benchmarks.gpu_check --json build/gpu-check.json
 
 # One process: coverage starts before anything of ours is imported, and follows the processes that tests start.
 coverage: $(VENV)/.test $(VENV)/.bench $(VENV)/.dev ## the lines that the fast tier runs: at least 95 % of them

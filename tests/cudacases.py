@@ -1,4 +1,4 @@
-"""What CUDA is tried on; under a sanitizer: `python tests/cudacases.py [name]`, on the device of cudadevice.py.
+"""What CUDA is tried on; under a sanitizer: `python tests/cudacases.py [name ...]`, on the device of cudadevice.py.
 
 The registry's cases with their gradients, and what those are too small for or leave out: long rows, several tiles,
 draws, optimizers.
@@ -16,7 +16,7 @@ from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
-from cudadevice import on_cuda
+from cudadevice import ON_GPU, on_cuda
 from cudaproducts import products, rounded
 from cudashapes import LONG, drawn
 from test_optim import OPTIMIZERS, values
@@ -117,10 +117,18 @@ def extras(kind: Any) -> dict[str, Callable[[str], Results]]:
     key = np.array([0x12345678, 0x9ABCDEF0], np.uint32)
     p, logits = random.uniform(size=(7, 5)).astype(dtype), normal(70, 4)
     logits[3, 1] = -np.inf
+    steep = logits - np.array([0, 0, 0, 1000], dtype)  # whose exponentials overflow, unless the highest is taken off
+    peaks = np.zeros((3, 40), dtype)
+    peaks[:, :8] = 1000
     found = {
         "random.fold_in": _kernel("random.fold_in", key, key[::-1].copy()),
         "random.bernoulli": _kernel("random.bernoulli", p, key),
         "random.categorical": _kernel("random.categorical", logits, key),
+        "random.categorical of steep logits": _kernel("random.categorical", steep, key),
+        "logprob.categorical_head of steep logits": _kernel(
+            "logprob.categorical_head", np.array([0, 9, 39]), peaks, event_ndim=0
+        ),
+        "elementwise.sign of zeros": _kernel("elementwise.sign", np.array([0, -2, 3, -0.0, np.nan], dtype)),
     }
     for n in (0, 1, 2, 3, 5, 1030):
         shaped = {"shape": (n,), "dtype": dtype}
@@ -170,6 +178,7 @@ def extras(kind: Any) -> dict[str, Callable[[str], Results]]:
     found["optim.scaled"] = _kernel("optim.scaled", normal(300), np.array([0.3]))
     found["optim.sum_squares"] = _kernel("optim.sum_squares", normal(9000), normal(3, 4), normal(0))
     found["optim.clip_scale"] = _kernel("optim.clip_scale", np.array([9.0]), np.array([16.0]), max_norm=1.0)
+    found["optim.clip_scale of little"] = _kernel("optim.clip_scale", np.array([0.25]), max_norm=1.0)
     found["optim.clip_scale to none"] = _kernel("optim.clip_scale", np.array([np.inf]), max_norm=1.0)
     return found | {f"optim.{name}": _trained(name, dtype) for name in OPTIMIZERS}
 
@@ -239,8 +248,13 @@ def cheapest() -> set[str]:
 
 
 def main(names: list[str]) -> None:
-    """Run cases and extras, for a sanitizer to watch; real threads in float32 alone."""
+    """Run cases and extras, for a sanitizer to watch; with real threads in float32 alone."""
     ran, threads = 0, host_build.sanitizer() == "thread"
+    if ON_GPU:
+        import cupy
+
+        cupy.cuda.set_allocator(None)  # no pool: what lies past an array is no array's
+    names = sorted(cheapest()) if names == ["--cheapest"] else names
     with on_cuda():
         for dtype in (np.float32,) if threads else (np.float32, np.float64):
             for name, extra in extras(dtype).items():

@@ -62,8 +62,12 @@ def products(dtype: np.dtype) -> Iterator[Launch]:
         yield f"conv.conv2d_input_grad {name}", (g, w), {"x_hw": (17, 12), **how}
         yield f"conv.conv2d_weight_bias_grad {name}", (x, g), {"k": (3, 3), **how}
 
+    x = normal(2, 5, 4, 3)
+    x[0, 4, 3:] = np.nan  # what a mask cuts is not multiplied by zero
+    yield "conv.conv2d_bias_act of NaN", (x, normal(3, 3, 3, 6), normal(6)), {"pad": PAD, "mask": "B"}
+
     x, g = np.round(normal(2, 7, 9, 5)), normal(2, 5, 4, 5)
-    x[0, 3, 4] = np.nan
+    x[0, 3, 4:6] = np.nan  # the first takes the gradient
     yield "conv.max_pool2d_grad overlapping", (x, g), {"size": (3, 3), "stride": (1, 2)}
     yield (
         "conv.max_pool2d of a long line",
@@ -79,3 +83,6 @@ def products(dtype: np.dtype) -> Iterator[Launch]:
         x[1, 0] = 0  # given
         how = {"net": net, "scale": 2.0, "shift": -1.0, "logits": (colors, levels) != (3, 1)}
         yield f"causal.sample of {colors} colours and {levels} logits", (x, u, *weights), how
+        if levels == 3:
+            weights[-1] += np.array([0, 1000, -1000], dtype)  # exponentials overflow, unless the highest is taken off
+            yield "causal.sample of steep logits", (x, u, *weights), how

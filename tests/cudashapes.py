@@ -30,7 +30,7 @@ LONG: list[tuple[str, Shapes, dict[str, Any]]] = [
     *[("coupling.masked_affine_coupling_inverse_grad", (s[0], s[0][:1], *s), {}) for s in MASKED],
     ("coupling.live_weights", ((33, 40), (40, 66), (66,), (33,)), {"kept": 0}),
     ("coupling.live_weights_grad", ((16, 40), (40, 34), (34,), (17,)), {"kept": 1}),
-    *[("norm.batch_norm", (x, *[x[1:]] * 2), {"slope": 0.2}) for x in ((300, 40), (2100, 3))],
+    *[("norm.batch_norm", (x, *[x[1:]] * 2), {"slope": 0.2}) for x in ((300, 40), (2111, 3))],
     *[("norm.batch_norm_eval", (x, *[x[1:]] * 4), {}) for x in ((300, 40), (2100, 3))],
     *[("norm.batch_norm_grad", (x, *[x[1:]] * 2, x, *[x[1:]] * 4), {"slope": 0.2}) for x in ((300, 40), (2100, 3))],
     ("norm.running_statistics", ((300,),) * 4, {"momentum": 0.1, "rows": 50}),

@@ -285,7 +285,10 @@ template <class V> inline unsigned hand_over(V v, unsigned line) {
 template <class V> inline V shuffled(V v, unsigned from, unsigned line) {
     static_assert(sizeof(V) <= 8, "a shuffle moves at most 8 bytes");
     unsigned turn = hand_over(v, line);
-    memcpy(&v, slots[turn][from], sizeof v);
+    if (from / WARP == self / WARP)
+        memcpy(&v, slots[turn][from], sizeof v);
+    else
+        memset(&v, 0xff, sizeof v);  // of another warp: undefined
     return v;
 }
 inline unsigned ballot(bool p, unsigned line) {
