@@ -24,7 +24,7 @@ class Fault(NamedTuple):
 
 def faults(text: str) -> Iterator[Fault]:
     """Every fault of a file, in its order."""
-    bare = re.sub(r"//[^\n]*", lambda match: " " * len(match[0]), text)
+    bare = re.sub(r"//[^\n]*|^#(el)?if.*", lambda match: " " * len(match[0]), text, flags=re.MULTILINE)
     found = [*_barriers(bare), *_ifs(bare), *_choices(bare), *_parts(bare), *_loops(bare), *_ends(bare)]
     for start, end, instead, what in sorted(set(found)):
         yield Fault(text.count("\n", 0, start) + 1, " ".join(what.split()), text[:start] + instead + text[end:])
