@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from cudadevice import ON_GPU
 from test_step import MODELS, batch, build, states
 
 import tinygen as tg
 from tinygen import kernels, nn, optim
 from tinygen.errors import DeviceError, StepError
+from tinygen.kernels._cuda import host_array
 from tinygen.kernels._cuda.graph import Graph
 
 pytestmark = pytest.mark.cuda
@@ -88,6 +90,42 @@ def test_what_asks_python_parts_the_graphs_of_a_step(cuda):
     assert len(gradients.launches) > 20
     assert schedule.func is kernels.optim.schedule.implementation("cuda")
     assert bump.__name__ == "bump"
+
+
+@pytest.mark.skipif(ON_GPU, reason="transfers are counted on the emulated device")
+@pytest.mark.parametrize("name", MODELS)
+def test_nothing_moves_unasked(cuda, monkeypatch, name):
+    model, train, rest = build(name)
+    for other in rest:
+        other.to("cuda")
+    model.to("cuda")
+    x = tg.Tensor(batch(MODELS[name][1]["levels"])).to("cuda")
+    keys = [tg.Key(1).fold_in(i).to("cuda") for i in range(5)]
+    train(x, key=keys[0])  # constants go there once
+    moved: list[str] = []
+
+    def counted(what, original):
+        def transfer(a, *args, **options):
+            if what != "asarray" or not isinstance(a, host_array.HostArray):
+                moved.append(what)
+            return original(a, *args, **options)
+
+        return transfer
+
+    for module, what in ((host_array.HostArray, "get"), (host_array.HostArray, "item"), (host_array, "asarray")):
+        monkeypatch.setattr(module, what, counted(what, getattr(module, what)))
+    train(x, key=keys[1])
+    optimizers = len(rest) - 1
+    scheduled = [] if rest[0]._schedule is None else ["item"] * optimizers  # what the schedule is a function of
+    tables = ["asarray"] * (3 if scheduled else 1) * optimizers  # where gradients lie
+    labels = ["get"] * (name == "pixelcnn")  # checked before a kernel reads at them
+    assert sorted(moved) == [*tables, *labels, *scheduled]
+    step = tg.step(train)
+    for key in keys[2:4]:
+        step(x, key=key)
+    moved.clear()
+    step(x, key=keys[4])
+    assert moved == scheduled
 
 
 def test_a_step_whose_parameters_moved_is_refused(cuda):
