@@ -46,13 +46,14 @@ FORMS = {
 class TorchPeer:
     """A training step of `model`'s twin on the batch x; see `Peer`."""
 
-    def __init__(self, form: Form, model: Model, x: np.ndarray, rate: float, threads: int):
+    def __init__(self, form: Form, model: Model, x: np.ndarray, rate: float, threads: int, device: str = "cpu"):
         import torch
 
         torch.set_num_threads(threads)
         self.form = form
         twin = Twin(model)
-        self.net = network(twin, form)
+        self.net = network(twin, form).to(device)
+        self.device = device
         self.losses: dict[str, Any] = {
             name: self.net.loss if name == "model" else getattr(self.net, f"{name}_loss") for name in model.objectives()
         }
@@ -71,7 +72,8 @@ class TorchPeer:
         import torch
 
         order = torch.channels_last if self.form.channels_last else torch.contiguous_format
-        return tuple(a.contiguous(memory_format=order) if a.ndim == 4 else a for a in inputs)
+        moved = (a.to(self.device) for a in inputs)
+        return tuple(a.contiguous(memory_format=order) if a.ndim == 4 else a for a in moved)
 
     def feed(self, inputs: Mapping[str, tuple[Any, ...]]) -> list[float]:
         """One step on these inputs, noise included; the loss of each objective."""
