@@ -147,3 +147,26 @@ def test_what_asks_python_does_so_at_every_launch():
         with pytest.raises(NotFinite):
             check()
         array.fill(0)
+
+
+@pytest.mark.parametrize("move", [on_device, np.copy], ids=["cuda", "cpu"])
+@pytest.mark.parametrize(
+    ("name", "shapes", "gradients"),
+    [
+        ("adam", [(3, 4)] * 3, [(3, 4)]),
+        ("adam", [(12,), (3,), (12,)], [(12,)]),
+        ("adamax", [(3,)] * 3, [(12,)]),
+        ("rmsprop", [(12,), (12,), (0,), (0,)], [(3,)]),
+        ("adadelta", [(12,)] * 3, [(12,), (1,)]),
+        ("sgd", [(3,), (12,)], [(3,)]),
+        ("ema", [(3,)], [(3, 4)]),
+        ("ema", [(3, 4)], [(3, 4)]),
+    ],
+)
+def test_blocks_that_do_not_fit_are_refused(name, shapes, gradients, move):
+    """They were read and written past their ends."""
+    blocks, gs = ([move(np.ones(shape)) for shape in of] for of in (shapes, gradients))
+    numbers = [move(np.ones(1))] * 2 + [move(np.ones(1, np.int64))] * (name in ("adam", "adamax"))
+    given, options = ([*blocks, *gs], {"decay": 0.5}) if name == "ema" else ([*blocks, *numbers, *gs], {})
+    with pytest.raises(ValueError, match=rf"optim\.{name}: a flat block, buffers of its shape"):
+        getattr(optim, name)(*given, **options)

@@ -21,6 +21,17 @@ Array = Any
 _ONE = Spec((1,), np.dtype(np.float64))
 
 
+def _like_block(name: str, p: Array, *buffers: Array, gs: tuple[Array, ...]) -> tuple[Spec, ...]:
+    """What an update returns.  Raises ValueError where entries would be read or written that are not there."""
+    shapes = [p.shape, *[b.shape for b in buffers if b.size]]
+    if p.ndim != 1 or set(shapes) != {p.shape} or sum(g.size for g in gs) != p.size:
+        raise ValueError(
+            f"optim.{name}: a flat block, buffers of its shape or empty, and gradients of as many entries are wanted; "
+            f"the block and its buffers are {shapes}, the gradients {[g.shape for g in gs]}."
+        )
+    return like(p), *map(like, buffers)
+
+
 @kernel("next_step")
 def advance(step: Array) -> Spec:
     """step + 1."""
@@ -64,66 +75,66 @@ def scaled(x: Array, scale: Array) -> Spec:
 def sgd(
     p: Array, momentum_buffer: Array, scale: Array, lr: Array, *gs: Array,
     momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0,
-) -> tuple[Spec, Spec]:  # fmt: skip
+) -> tuple[Spec, ...]:  # fmt: skip
     """buffer = momentum * buffer + g; p -= lr * (buffer, or g + momentum * buffer if nesterov).
 
     Without momentum the buffer is not touched and may be empty.
     """
-    return like(p), like(momentum_buffer)
+    return _like_block("sgd", p, momentum_buffer, gs=gs)
 
 
 @kernel("new_p", "new_m", "new_v")
 def adam(
     p: Array, m: Array, v: Array, scale: Array, lr: Array, step: Array, *gs: Array,
     beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0, decoupled: bool = False,
-) -> tuple[Spec, Spec, Spec]:  # fmt: skip
+) -> tuple[Spec, ...]:  # fmt: skip
     """Adam (Kingma and Ba 2015, algorithm 1); `decoupled`: p *= 1 - lr * weight_decay, AdamW.
 
     m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g**2;
     p -= lr / (1 - beta1**step) * m / (sqrt(v / (1 - beta2**step)) + eps).  28 bytes a parameter in float32.
     """
-    return like(p), like(m), like(v)
+    return _like_block("adam", p, m, v, gs=gs)
 
 
 @kernel("new_p", "new_m", "new_u")
 def adamax(
     p: Array, m: Array, u: Array, scale: Array, lr: Array, step: Array, *gs: Array,
     beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0,
-) -> tuple[Spec, Spec, Spec]:  # fmt: skip
+) -> tuple[Spec, ...]:  # fmt: skip
     """Adamax (Kingma and Ba 2015, algorithm 2): u = max(beta2 u, |g| + eps); p -= lr / (1 - beta1**step) * m / u."""
-    return like(p), like(m), like(u)
+    return _like_block("adamax", p, m, u, gs=gs)
 
 
 @kernel("new_p", "new_square", "new_average", "new_momentum")
 def rmsprop(
     p: Array, square: Array, average: Array, momentum_buffer: Array, scale: Array, lr: Array, *gs: Array,
     alpha: float = 0.99, eps: float = 1e-8, momentum: float = 0.0, centered: bool = False, weight_decay: float = 0.0,
-) -> tuple[Spec, Spec, Spec, Spec]:  # fmt: skip
+) -> tuple[Spec, ...]:  # fmt: skip
     """RMSprop (Hinton 2012, lecture 6e; centered: Graves 2013, equations 38 to 40).
 
     square = alpha square + (1 - alpha) g**2; d = g / (sqrt(square) + eps), or if centered
     g / (sqrt(square - average**2) + eps) with the running average of g; buffer = momentum buffer + d; p -= lr * buffer.
     Without momentum the buffer, and unless centered the average, is not touched and may be empty.
     """
-    return like(p), like(square), like(average), like(momentum_buffer)
+    return _like_block("rmsprop", p, square, average, momentum_buffer, gs=gs)
 
 
 @kernel("new_p", "new_square", "new_delta")
 def adadelta(
     p: Array, square: Array, delta: Array, scale: Array, lr: Array, *gs: Array,
     rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0,
-) -> tuple[Spec, Spec, Spec]:  # fmt: skip
+) -> tuple[Spec, ...]:  # fmt: skip
     """Adadelta (Zeiler 2012, algorithm 1): d = g sqrt(delta + eps) / sqrt(square + eps); p -= lr * d.
 
     `square` and `delta` are the running averages, with weight rho, of g**2 and d**2.
     """
-    return like(p), like(square), like(delta)
+    return _like_block("adadelta", p, square, delta, gs=gs)
 
 
 @kernel("new_average")
 def ema(average: Array, p: Array, *, decay: float) -> Spec:
     """average + (1 - decay) * (p - average)."""
-    return like(average)
+    return _like_block("ema", average, p, gs=(p,))[0]
 
 
 class NotFinite(FloatingPointError):
