@@ -38,9 +38,9 @@ class Check:
     def __init__(self, stages: Sequence[str], emulated: bool, quick: bool, path: str | None):
         self.stages, self.quick, self.path = stages, quick, path
         self.rows: list[dict[str, Any]] = []
-        self.environment = dict(os.environ)
-        chosen = {"TINYGEN_CUDA": "host"} if emulated else {"TINYGEN_CUDA_TESTS": "gpu"}
-        self.environment.update(chosen)
+        asked = "TINYGEN_CUDA", "TINYGEN_CUDA_TESTS"
+        self.environment = {name: value for name, value in os.environ.items() if name not in asked}
+        self.environment.update({"TINYGEN_CUDA": "host"} if emulated else {"TINYGEN_CUDA_TESTS": "gpu"})
 
     def run(self) -> int:
         """The exit code."""

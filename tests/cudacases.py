@@ -1,4 +1,5 @@
-"""What CUDA is tried on; under a sanitizer: `python tests/cudacases.py [name ...]`, on the device of cudadevice.py.
+"""What CUDA is tried on; under a sanitizer: `python tests/cudacases.py [name ...]`, on the device of cudadevice.py;
+`--cheapest` gives names that are enough.
 
 The registry's cases with their gradients, and what those are too small for or leave out: long rows, several tiles,
 draws, optimizers.
@@ -254,7 +255,6 @@ def main(names: list[str]) -> None:
         import cupy
 
         cupy.cuda.set_allocator(None)  # no pool: what lies past an array is no array's
-    names = sorted(cheapest()) if names == ["--cheapest"] else names
     with on_cuda():
         for dtype in (np.float32,) if threads else (np.float32, np.float64):
             for name, extra in extras(dtype).items():
@@ -270,4 +270,7 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    if sys.argv[1:] == ["--cheapest"]:
+        print(*sorted(cheapest()), sep="\n")
+    else:
+        main(sys.argv[1:])

@@ -115,7 +115,7 @@ def test_nothing_is_transferred_unasked():
             with pytest.raises(TypeError):
                 convert(x)
         for mixed in (lambda: x + y, lambda: y * x, lambda: tg.ops.concat(y, x)):
-            with pytest.raises(DeviceError, match=r"arrays of different devices \(numpy.ndarray, "):
+            with pytest.raises(DeviceError, match=r"arrays of different devices \("):
                 mixed()
 
 

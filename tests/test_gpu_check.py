@@ -76,7 +76,7 @@ def test_a_sanitizer_is_asked_for_every_kernel(emulated, monkeypatch, tmp_path, 
     )
     asked = (tmp_path / "asked").read_text().split()
     assert asked[:4] == ["--tool", "racecheck", "--error-exitcode", "9"]
-    assert asked[-2:] == ["tests/cudacases.py", "--cheapest"]
+    assert {"tests/cudacases.py", "conv2d", "optim.adam"} < set(asked)
 
 
 @pytest.mark.exhaustive
