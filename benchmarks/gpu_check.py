@@ -57,7 +57,14 @@ class Check:
 
     def _stage(self, stage: str, limit: float) -> None:
         """A process that prints a JSON object a line."""
-        command = [sys.executable, "-m", __spec__.name, "--stage", stage, *(["--quick"] if self.quick else [])]
+        command = [
+            sys.executable,
+            "-m",
+            "tinygen.benchmarks.gpu_check",
+            "--stage",
+            stage,
+            *(["--quick"] if self.quick else []),
+        ]
         begin, late, said = time.monotonic(), threading.Event(), list[str]()
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
