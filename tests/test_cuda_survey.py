@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -89,6 +90,18 @@ def test_the_driver_is_asked(monkeypatch, tmp_path, fails):
     found = survey.survey()
     assert found.driver == 12080
     assert found.gpus == (() if fails else (Gpu("A", 75), Gpu("B", 85)))
+
+
+def test_cupy_and_its_nvrtc_are_loaded(monkeypatch):
+    def missing():
+        raise ImportError("libnvrtc.so.13: cannot open\nshared object")
+
+    for version, said in ((lambda: (13, 0), None), (missing, "libnvrtc.so.13: cannot open")):
+        nvrtc = SimpleNamespace(getVersion=version)  # an attribute of cupy.cuda, no module of its own
+        monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=SimpleNamespace(nvrtc=nvrtc)))
+        assert survey._broken() == said
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert "cupy" in survey._broken()
 
 
 def test_doctor_shows_it(monkeypatch, capsys):

@@ -69,8 +69,7 @@ def _driver() -> tuple[int | None, tuple[Gpu, ...]]:
 def _broken() -> str | None:
     """Why CuPy does not load."""
     try:
-        importlib.import_module("cupy")
-        importlib.import_module("cupy.cuda.nvrtc").getVersion()
+        importlib.import_module("cupy").cuda.nvrtc.getVersion()
     except Exception as error:  # whatever it is, it is what the user has to know
         return next(iter(str(error).strip().splitlines()), type(error).__name__)
     return None
