@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -12,7 +11,6 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,12 +21,6 @@ from tinygen.kernels import _devices
 from tinygen.random import Key
 
 ROOT = Path(__file__).resolve().parent.parent
-FAMILIES = {  # steps of training, and how far the GPU's figures may be from the CPU's, relative
-    "vae": (300, 0.02),  # rounding of sums in another order, which training carries on
-    "pixelcnn": (200, 0.02),
-    "realnvp": (300, 0.02),
-    "gan": (300, 0.5),  # two players: it carries on much further
-}
 
 
 class Row(NamedTuple):
@@ -356,42 +348,3 @@ def _torch_conv(x: np.ndarray, w: np.ndarray) -> Callable[[str], Any] | None:
         return torch.nn.functional.conv2d(images, weights, padding=1)
 
     return convolution
-
-
-# -- runs --------------------------------------------------------------------------------------------------------------
-
-
-def training(quick: bool) -> Iterator[Row]:
-    """Each family on the digits from one seed, on the GPU and on the CPU."""
-    with TemporaryDirectory() as folder:
-        for family, (count, tolerance) in FAMILIES.items():
-            steps = 2 if quick else count
-            begin = time.perf_counter()
-            there = _trained(Path(folder) / "cuda", family, "cuda", steps, quick)
-            between = time.perf_counter()
-            here = _trained(Path(folder) / "cpu", family, "cpu", steps, quick)
-            took = f"{between - begin:.0f} s and {time.perf_counter() - between:.0f} s"
-            apart = max(abs(there[name] - here[name]) / max(abs(here[name]), 1e-12) for name in here)
-            figures = ", ".join(f"{name} {there[name]:.4g} and {here[name]:.4g}" for name in here)
-            said = f"{figures}: {apart:.1e} apart, {tolerance} allowed; {took}"
-            yield Row(f"{family}, {steps} steps, GPU and CPU", said, apart <= tolerance)
-
-
-def _trained(folder: Path, family: str, device: str, steps: int, quick: bool) -> dict[str, float]:
-    """The figures of a run on what it was not trained on, and its last losses."""
-    from tinygen.train import Run, Trainer, report
-
-    small = {"vae": {"hidden": 8, "latent": 4}, "gan": {"hidden": 8, "latent": 4}, "pixelcnn": {"channels": 8}}
-    layers: list[dict[str, Any]] = [
-        {"steps": steps, "batch_size": 8 if quick else 64, "device": device, "log_every": 1},
-        {"model": small.get(family, {"hidden": 8}) if quick else {}},
-    ]
-    run = Run.new(folder / family, family, "digits", layers)
-    Trainer(run).fit()
-    found = {**_last_losses(run.folder / "metrics.jsonl"), **report(run, "test", run.load_weights())}
-    return {name: value for name, value in found.items() if isinstance(value, float) and np.isfinite(value)}
-
-
-def _last_losses(path: Path) -> dict[str, float]:
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    return {name: value for row in rows for name, value in row.items() if "loss" in name}
