@@ -57,7 +57,7 @@ def there(device: str) -> Any:
 
 def to_numpy(array: Array) -> np.ndarray:
     """The array itself, or a copy of one from another device."""
-    return array if type(array) is np.ndarray else array.get()
+    return np.asarray(array) if device_of(array) == "cpu" else array.get()
 
 
 def moved(array: Array, device: str) -> Array:

@@ -32,8 +32,8 @@ mutant("kl divided by the batch", "models.vae", "- (kl if beta == 1 else kl * be
        "vae")
 mutant("beta left out", "models.vae", "(kl if beta == 1 else kl * beta)", "kl", "beta has no effect", "vae -k beta")
 mutant("iwae favours the worst sample", "models.vae",
-       "return ops.logsumexp(ops.reshape(log_weight, shape=(n, k)), axis=1) - math.log(k)",
-       "return math.log(k) - ops.logsumexp(ops.reshape(-log_weight, shape=(n, k)), axis=1)",
+       "return ops.logsumexp(ops.reshape(log_weight, shape=(len(x), k)), axis=1) - math.log(k)",
+       "return math.log(k) - ops.logsumexp(ops.reshape(-log_weight, shape=(len(x), k)), axis=1)",
        "weights are softmax(+loss) (PyTorch-VAE's iwae.py)", "vae")
 mutant("iwae with the closed form of the kl", "models.vae",
        "+ ops.gaussian_log_prob(z, zero, zero, event_ndim=1)\n"
@@ -72,8 +72,8 @@ mutant("logit without its volume", "models.preprocess", "axis=axes) + dims * mat
        "the scaling before the logit is not counted (uvadlc 57, 93, 135)", "models realnvp")
 mutant("data's volume left out", "models.realnvp", "return log_det + change", "return log_det",
        "dequantisation, logit and standardisation are not counted (glow-pytorch 3)", "realnvp")
-mutant("standardisation without its volume", "models.realnvp", "-float(np.log(self.std.data).sum(dtype=np.float64))",
-       "0.0", "the log of the standard deviations left out of the density", "realnvp")
+mutant("standardisation without its volume", "models.realnvp", "-ops.sum(ops.log(self.std))",
+       "self.std[0] * 0", "the log of the standard deviations left out of the density", "realnvp")
 mutant("greys dequantised into 255 bins", "models.preprocess", "dtype=g.dtype)) * (1.0 / levels)",
        "dtype=g.dtype)) * (1.0 / (levels - 1))", "levels - 1 where it is levels (glow-pytorch 17)",
        "models -k dequantised")
@@ -113,8 +113,7 @@ mutant("every colour sees every other", "kernels.conv", 'seen = c_edges[1:] if m
        "ops models conv_colors -k 'color or pixelcnn or conv'")
 mutant("colour masks swapped", "kernels.conv", 'c_edges[1:] if mask == "B"', 'c_edges[1:] if mask == "A"',
        "mask A sees its own colour, B does not", "ops models conv_colors -k 'color or pixelcnn or conv'")
-mutant("sampling redoes the network", "models.pixelcnn", "sampling.cached(self, x, key=key)[0] if cached else",
-       "sampling.naive(self, x, key=key) if cached else",
+mutant("sampling redoes the network", "models.pixelcnn", "if cached:", "if False:",
        "the whole network for every pixel (openai/pixel-cnn 10, TFP, pytorch-generative)", "pixelcnn_sampling")
 mutant("one key for all pixels", "models.pixelcnn_sampling", "key=key.fold_in(e)", "key=key", "a seed reused",
        "pixelcnn_sampling models -k 'images or pixelcnn'", times=2)

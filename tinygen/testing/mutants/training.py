@@ -89,8 +89,8 @@ mutant("evaluation skips the last rows", "data.dataset",
 
 # -- recorded steps ---------------------------------------------------------------------------------------------------
 
-mutant("arguments of the recording", "step", "np.copyto(place, array)",
-       "np.copyto(place, array) if self.plan is None else None", "every replay sees the first batch", "step")
+mutant("arguments of the recording", "step", "place[...] = array",
+       "place[...] = array if self.plan is None else place", "every replay sees the first batch", "step")
 mutant("numbers baked in", "step", "if not _equal(value, b.params[key]):", "if False:",
        "a Python number that changes is repeated as it was", "step -k numbers")
 mutant("settings baked in", "step", "for check in self._guards:", "for check in ():",
