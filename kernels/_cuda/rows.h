@@ -6,7 +6,7 @@
 #define THREADS 256
 
 struct Shape {  // rows.py fills it
-    index_t outer, reduced, inner, parts, per_part;
+    index_t outer, reduced, inner, parts, per_part, columns;  // columns: blocks side by side along inner
 };
 
 // What a thread works at: entry i of row o, and the reduced entries from, from + blockDim.y, ... below end.
@@ -16,11 +16,13 @@ struct Place {
 };
 
 __device__ __forceinline__ Place place_in(const Shape& s) {
-    const index_t columns = (s.inner + blockDim.x - 1) / blockDim.x, unit = blockIdx.x / columns;
+    // blocks are fewer than 2^31, and divisions of 32 bits a fraction of those of 64
+    const unsigned columns = unsigned(s.columns), parts = unsigned(s.parts);
+    const unsigned unit = blockIdx.x / columns, line = unit / parts;
     Place p;
-    p.i = (blockIdx.x - unit * columns) * blockDim.x + threadIdx.x;
-    p.part = unit % s.parts;
-    p.o = unit / s.parts * blockDim.z + threadIdx.z;
+    p.i = index_t(blockIdx.x - unit * columns) * blockDim.x + threadIdx.x;
+    p.part = unit - line * parts;
+    p.o = index_t(line) * blockDim.z + threadIdx.z;
     p.inside = p.o < s.outer && p.i < s.inner;
     p.from = p.part * s.per_part + threadIdx.y;
     p.end = p.inside ? tg_min((p.part + 1) * s.per_part, s.reduced) : 0;

@@ -12,7 +12,7 @@ WARP = 32  # neighbouring entries that are read at once
 DEEP = 16  # entries of a thread, at least, where a row is cut into parts
 FULL = 512  # blocks that fill a GPU: with fewer, long rows are cut
 
-SHAPE = np.dtype([(name, "<i8") for name in ("outer", "reduced", "inner", "parts", "per_part")])
+SHAPE = np.dtype([(name, "<i8") for name in ("outer", "reduced", "inner", "parts", "per_part", "columns")])
 
 
 class Plan(NamedTuple):
@@ -35,8 +35,9 @@ def planned(outer: int, reduced: int, inner: int = 1, *, split: bool = False) ->
     y = min(_power(reduced), THREADS // min(_power(inner), WARP))
     x = min(_power(inner), THREADS // y)
     z = min(_power(outer), THREADS // (x * y), 64)
-    units = -(-inner // x) * -(-outer // z)
+    columns = -(-inner // x)
+    units = columns * -(-outer // z)
     parts = min(FULL // max(1, units), reduced // (y * DEEP)) if split else 1
     per_part = -(-reduced // max(1, parts))
     parts = max(1, -(-reduced // max(1, per_part)))
-    return Plan((units * parts,), (x, y, z), np.array((outer, reduced, inner, parts, per_part), SHAPE), parts)
+    return Plan((units * parts,), (x, y, z), np.array((outer, reduced, inner, parts, per_part, columns), SHAPE), parts)

@@ -28,13 +28,14 @@ struct Window {  // cuda.py fills it; pairs are (rows, columns)
 // Pixel i of phase f is i * phases + f.  Through tap k it sees i * move + (f + shift + k * step) / phases, where that
 // has no remainder.
 
-struct Place {  // in an image that is read: entries, and rows and columns; those of a pixel and of a tap add up
-    index_t at, row, column;
+struct __align__(16) Place {  // in an image that is read: entries, rows and columns; those of a pixel and a tap add up
+    index_t at;
+    int row, column;
 };
 struct Phase {
     index_t row, column;
 };
-const index_t NOWHERE = -(1LL << 60);
+const int NOWHERE = -(1 << 30);  // a row; images have fewer rows and columns than that
 
 // Where pixel p of a phase looks, and its first entry `to` in the image that is walked; nowhere if there is none.
 __device__ __forceinline__ Place pixel(const Window& v, index_t p, Phase phase, index_t& to) {
@@ -42,9 +43,10 @@ __device__ __forceinline__ Place pixel(const Window& v, index_t p, Phase phase, 
     const index_t i = line - image * v.grid[0], j = p - line * v.grid[1];
     const index_t row = i * v.phases[0] + phase.row, column = j * v.phases[1] + phase.column;
     const bool there = image < v.images && row < v.walked[0] && column < v.walked[1];
-    const index_t at = image * v.read[0] * v.read[1] * v.read_channels + v.read_begin;
+    const index_t i_read = i * v.move[0], j_read = j * v.move[1];
+    const index_t at = ((image * v.read[0] + i_read) * v.read[1] + j_read) * v.read_channels + v.read_begin;
     to = there ? ((image * v.walked[0] + row) * v.walked[1] + column) * v.walked_channels + v.walked_begin : NOWHERE;
-    return {at, there ? i * v.move[0] : NOWHERE, j * v.move[1]};
+    return {at, there ? int(i_read) : NOWHERE, int(j_read)};
 }
 
 // Whether a tap of the window is live in a phase.
@@ -62,11 +64,12 @@ __device__ __forceinline__ Place tap(const Window& v, index_t d, Phase phase, in
     const int column = int(phase.column + v.shift[1] + j * v.step[1]) / int(v.phases[1]);
     const bool there = n < v.taps && live(v, number, phase);
     weight = there ? v.w_begin + number * v.w_tap + channel * v.w_c : NOWHERE;
-    return {channel, there ? row : NOWHERE, column};
+    return {(row * v.read[1] + column) * v.read_channels + channel, there ? row : NOWHERE, column};
 }
 
 // The first of k, k + DEPTH, ... where one of DEPTH entries of (taps, channels) is live, or one that is not below stop.
 __device__ __forceinline__ index_t next_live(const Window& v, index_t k, index_t stop, Phase phase) {
+    if (v.phases[0] * v.phases[1] == 1) return k;  // all are: divisions of all threads are saved
     for (; k < stop; k += DEPTH)
         for (int n = int(k) / int(v.c); n < v.taps && n * v.c < k + DEPTH; n++)
             if (live(v, int(v.first) + n, phase)) return k;
@@ -74,9 +77,9 @@ __device__ __forceinline__ index_t next_live(const Window& v, index_t k, index_t
 }
 
 __device__ __forceinline__ T seen(const T* x, const Window& v, const Place& pixel, const Place& tap) {
-    const index_t row = pixel.row + tap.row, column = pixel.column + tap.column;
-    if (row < 0 || row >= v.read[0] || column < 0 || column >= v.read[1]) return T(0);
-    return x[pixel.at + tap.at + (row * v.read[1] + column) * v.read_channels];
+    // what is negative is too large without its sign
+    const unsigned row = unsigned(pixel.row + tap.row), column = unsigned(pixel.column + tap.column);
+    return row < unsigned(v.read[0]) && column < unsigned(v.read[1]) ? x[pixel.at + tap.at] : T(0);
 }
 
 // y = (y where it `adds`) + the convolution of x, or its adjoint, then the steps of epilogue.h.  y may be sums (parts,
@@ -101,11 +104,12 @@ TG_KERNEL(conv_gather, THREADS, const T* x, const T* w, T* y, index_t adds, inde
     index_t k = next_live(v, start, stop, phase);
     if (thread < DEPTH) taps[thread] = tap(v, k + thread, phase, weights[thread]);
     __syncthreads();
+    const int mine = int(tg_min(index_t(TILE), v.o - column));
     T acc[ROWS][COLUMNS] = {};
     while (k < stop) {
         bring(left, false, [&](int i, int s) { return seen(x, v, pixels[i], taps[s]); });
         bring(right, v.w_o == 1, [&](int j, int s) {
-            return weights[s] >= 0 && column + j < v.o ? w[weights[s] + (column + j) * v.w_o] : T(0);
+            return weights[s] >= 0 && j < mine ? w[weights[s] + (column + j) * v.w_o] : T(0);
         });
         __syncthreads();
         k = next_live(v, k + DEPTH, stop, phase);
@@ -145,12 +149,12 @@ TG_KERNEL(conv_weight_sums, THREADS, const T* x, const T* g, T* sums, T* totals,
     if (thread < TILE) taps[thread] = tap(v, row + thread, {0, 0}, unused);
     if (thread < DEPTH) pixels[thread] = pixel(v, start + thread, {0, 0}, from[thread]);
     __syncthreads();
+    const int mine = int(tg_min(index_t(TILE), v.o - column));
     T acc[ROWS][COLUMNS] = {}, total = 0;
     for (index_t k = start; k < stop; k += DEPTH) {
-        bring(left, true, [&](int i, int s) { return k + s < stop ? seen(x, v, pixels[s], taps[i]) : T(0); });
-        bring(right, true, [&](int j, int s) {
-            return k + s < stop && column + j < v.o ? g[from[s] + column + j] : T(0);
-        });
+        const int deep = int(tg_min(index_t(DEPTH), stop - k));
+        bring(left, true, [&](int i, int s) { return s < deep ? seen(x, v, pixels[s], taps[i]) : T(0); });
+        bring(right, true, [&](int j, int s) { return s < deep && j < mine ? g[from[s] + column + j] : T(0); });
         __syncthreads();
         if (thread < DEPTH) pixels[thread] = pixel(v, k + DEPTH + thread, {0, 0}, from[thread]);
         multiply(left, right, acc);
