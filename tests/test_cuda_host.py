@@ -123,7 +123,7 @@ def test_nothing_is_transferred_unasked():
 def test_numpy_takes_no_array_of_the_emulated_device():
     with on_cuda():
         x = tg.Tensor(np.ones(3)).to("cuda").data
-    for convert in (np.asarray, np.exp, lambda x: np.add(x, 1)):
+    for convert in (np.asarray, np.exp, lambda x: np.add(x, 1), bool, float, hash, lambda x: x == 1, lambda x: x != x):
         with pytest.raises(TypeError):
             convert(x)
     with pytest.raises(TypeError, match="unasked"):

@@ -71,6 +71,12 @@ class HostArray:
             "an array of the device is not converted to NumPy unasked: call .get(), or .numpy() of a Tensor"
         )
 
+    def __bool__(self) -> bool:
+        raise TypeError("the truth of an array of the device is a transfer: .item() of it says so")
+
+    def __eq__(self, other: object) -> bool:  # so it is no key of a dictionary either, as a cupy.ndarray is none
+        raise TypeError("CuPy compares arrays by a kernel of its own: `is`, or a kernel of ours")
+
     def __len__(self) -> int:
         return len(self._array)
 
