@@ -203,7 +203,8 @@ from tinygen.kernels._cuda.launcher import launch
 from tinygen.kernels._cuda.source import Source
 
 made = Source(sys.argv[1], "planted.cu", T=("float32", "float64"))
-x, y = host_array.asarray(np.arange(int(sys.argv[2]), dtype=np.float32)), host_array.empty(1, np.float32)
+x = host_array.asarray(np.arange(-1, int(sys.argv[2]), dtype=np.float32))[1:]  # a view, 4 bytes into its memory
+y = host_array.empty(1, np.float32)
 launch(made, "total", (1,), (256,), (x, y, np.int64(256)), T=np.float32)
 print(y.item())
 """
@@ -244,3 +245,11 @@ def test_address_sanitizer_names_the_line_of_an_overrun(tmp_path):
     assert done.returncode
     assert "heap-buffer-overflow" in done.stderr
     assert "planted.cu:5" in done.stderr
+
+
+def test_address_sanitizer_build_names_the_line_of_a_vector_that_is_not_aligned(tmp_path):
+    quads = SUM.replace("= x[t];", "= reinterpret_cast<const Quad*>(x)[t / 4].of[t % 4];")
+    done = watched("address", tmp_path, "struct __align__(16) Quad { T of[4]; };" + quads)
+    assert done.returncode
+    assert "planted.cu:5" in done.stderr
+    assert "misaligned address" in done.stderr or "which requires 16 byte alignment" in done.stderr
