@@ -8,6 +8,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
+import tinygen as tg
 from tinygen.kernels import _devices
 from tinygen.kernels._cuda import gpu_build
 from tinygen.kernels._cuda.compilers import OPTIONS
@@ -39,7 +40,7 @@ def cupy(monkeypatch, tmp_path):
     fake, cuda = ModuleType("cupy"), ModuleType("cupy.cuda")
     cuda.compiler, cuda.nvrtc = ModuleType("cupy.cuda.compiler"), ModuleType("cupy.cuda.nvrtc")
     cuda.compiler.compile_using_nvrtc, cuda.nvrtc.getVersion = compile_using_nvrtc, lambda: (13, 0)
-    cuda.Module, cuda.Device, fake.cuda = Module, lambda: SimpleNamespace(compute_capability="90"), cuda
+    cuda.Module, cuda.Device, fake.cuda = Module, lambda: SimpleNamespace(compute_capability="90", id=0), cuda
     for module in (fake, cuda, cuda.compiler, cuda.nvrtc):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setenv("TINYGEN_CACHE", str(tmp_path / "cache"))
@@ -113,3 +114,10 @@ def test_arrays_arrive_in_the_order_of_c(shape):
     assert module.asarray(a).strides == a.strides
     assert there.flags.c_contiguous
     np.testing.assert_array_equal(there.get(), a)
+
+
+def test_memory_of_another_gpu_is_refused(cupy, monkeypatch):
+    monkeypatch.setattr(_devices, "_missing", lambda: None)
+    elsewhere = SimpleNamespace(__dlpack_device__=lambda: (2, 1))
+    with pytest.raises(_devices.DeviceError, match="the array is on GPU 1, and tinygen uses GPU 0"):
+        tg.from_dlpack(elsewhere)

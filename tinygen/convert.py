@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import DTypeError
+from .errors import DeviceError, DTypeError
 from .kernels._devices import beside, constant, there
 from .modes import touch
 from .tensor import Tensor
@@ -40,10 +40,16 @@ def tensor(value: Any, dtype: Any = None, *, requires_grad: bool = False) -> Ten
 def from_dlpack(x: Any) -> Tensor:
     """A Tensor over the memory of any object with `__dlpack__` (a PyTorch tensor, a JAX array); nothing is copied.
 
-    Raises DeviceError for an array of a GPU where CuPy is missing.
+    Raises DeviceError for an array of a GPU where CuPy is missing, or of another GPU than the one in use.
     """
-    kind, _ = x.__dlpack_device__()
-    return Tensor((there("cuda") if kind == DLPACK_CUDA else np).from_dlpack(x))
+    kind, number = x.__dlpack_device__()
+    if kind != DLPACK_CUDA:
+        return Tensor(np.from_dlpack(x))
+    cupy = there("cuda")
+    mine = cupy.cuda.Device().id  # kernels are launched there, and its launches take any address
+    if number != mine:
+        raise DeviceError(f"from_dlpack: the array is on GPU {number}, and tinygen uses GPU {mine}. Move it there first.")
+    return Tensor(cupy.from_dlpack(x))
 
 
 def as_tensor(value: Any, dtype: np.dtype | None = None, op: str = "as_tensor", others: Sequence[Any] = ()) -> Tensor:
