@@ -48,7 +48,9 @@ def from_dlpack(x: Any) -> Tensor:
     cupy = there("cuda")
     mine = cupy.cuda.Device().id  # kernels are launched there, and its launches take any address
     if number != mine:
-        raise DeviceError(f"from_dlpack: the array is on GPU {number}, and tinygen uses GPU {mine}. Move it there first.")
+        raise DeviceError(
+            f"from_dlpack: the array is on GPU {number}, and tinygen uses GPU {mine}. Move it there first."
+        )
     return Tensor(cupy.from_dlpack(x))
 
 

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <numeric>
 #include <utility>
 #ifdef TG_THREADS
 #include <pthread.h>
@@ -324,6 +325,7 @@ struct Launch {  // launcher.py lays it out
     unsigned grid[3], block[3];
     size_t shared;       // bytes of dynamic shared memory
     long long schedule;  // 0: by index; negative: reversed; positive: shuffled, with this seed
+    bool last;           // the last block alone
     size_t given;        // arguments
     const size_t* sizes;
     void** values;
@@ -340,21 +342,15 @@ static void poison() { memset(__start_tg_shared, 0xff, __stop_tg_shared - __star
 
 static size_t stride(size_t blocks, long long schedule) {  // one that visits all of them, in an order without a pattern
     size_t by = (0x9e3779b97f4a7c15ull * (unsigned long long)schedule >> 20) % blocks + 1;
-    for (;; by++) {
-        size_t a = by, b = blocks;
-        while (b) {
-            size_t rest = a % b;
-            a = b, b = rest;
-        }
-        if (a == 1) return by;
-    }
+    while (std::gcd(by, blocks) != 1) by++;
+    return by;
 }
 
 static bool run(const Launch& launch) {
     const unsigned *grid = launch.grid, *block = launch.block;
     gridDim = {grid[0], grid[1], grid[2]}, blockDim = {block[0], block[1], block[2]};
     count = block[0] * block[1] * block[2];
-    size_t blocks = (size_t)grid[0] * grid[1] * grid[2], at = 0;
+    size_t blocks = (size_t)grid[0] * grid[1] * grid[2], at = launch.last ? blocks - 1 : 0;
     size_t by = launch.schedule > 0 ? stride(blocks, launch.schedule) : 1;
     if (posix_memalign((void**)&dynamic, 16, launch.shared ? launch.shared : 1)) abort();
     bool well = true;
@@ -365,6 +361,7 @@ static bool run(const Launch& launch) {
         memset(dynamic, 0xff, launch.shared);
         poison();
         well = run_block(launch.schedule);
+        if (launch.last) break;
     }
     free(dynamic);
     return well;

@@ -31,6 +31,7 @@ BLOCK = 1024, 1024, 64
 THREADS, SHARED = 1024, 48 * 1024  # of a block; bytes
 
 _schedule: ContextVar[int] = ContextVar("tinygen_cuda_schedule", default=0)
+_last: ContextVar[bool] = ContextVar("tinygen_cuda_last", default=False)
 
 
 @contextmanager
@@ -41,6 +42,16 @@ def schedule(order: int) -> Iterator[None]:
         yield
     finally:
         _schedule.reset(token)
+
+
+@contextmanager
+def last_block() -> Iterator[None]:
+    """Of every grid on the emulated device the last block alone runs: for a grid too large to run whole."""
+    token = _last.set(True)
+    try:
+        yield
+    finally:
+        _last.reset(token)
 
 
 class LaunchError(DeviceError):
@@ -105,11 +116,11 @@ class Launcher:
         values = [_value(a) for a in self.args]
         pointers = (ctypes.c_void_p * len(values))(*[v.ctypes.data for v in values])
         sizes = (ctypes.c_size_t * len(values))(*[v.nbytes for v in values])
-        asked = _Launch(self.grid, self.block, shared, 0, len(values), sizes, pointers)
+        asked = _Launch(self.grid, self.block, shared, 0, False, len(values), sizes, pointers)
         memories = [a.memory for a in self.args if isinstance(a, HostArray)]
 
         def run(kept: Any = values) -> None:
-            asked.schedule = _schedule.get()
+            asked.schedule, asked.last = _schedule.get(), _last.get()
             message = function(ctypes.byref(asked))
             if message:
                 raise LaunchError(message.decode())
@@ -125,8 +136,8 @@ class _Launch(ctypes.Structure):
 
     _fields_ = (
         ("grid", ctypes.c_uint * 3), ("block", ctypes.c_uint * 3), ("shared", ctypes.c_size_t),
-        ("schedule", ctypes.c_longlong), ("given", ctypes.c_size_t), ("sizes", ctypes.POINTER(ctypes.c_size_t)),
-        ("values", ctypes.POINTER(ctypes.c_void_p)),
+        ("schedule", ctypes.c_longlong), ("last", ctypes.c_bool), ("given", ctypes.c_size_t),
+        ("sizes", ctypes.POINTER(ctypes.c_size_t)), ("values", ctypes.POINTER(ctypes.c_void_p)),
     )  # fmt: skip
 
 
