@@ -11,7 +11,7 @@ import pytest
 
 from tinygen.kernels._cuda import host_array, host_build, host_stream
 from tinygen.kernels._cuda.graph import Graph
-from tinygen.kernels._cuda.launcher import LaunchError, launch, schedule
+from tinygen.kernels._cuda.launcher import LaunchError, blocks, launch, schedule
 from tinygen.kernels._cuda.source import Source
 
 ORDERS = 0, -1, 1, 2, 3
@@ -176,6 +176,28 @@ def test_a_missing_compiler_says_what_to_install(monkeypatch):
 def test_what_does_not_compile_is_told_with_its_line(tmp_path):
     with pytest.raises(RuntimeError, match=r"planted\.cu:2"):
         launch(source(tmp_path, "\nTG_KERNEL(bad, 1, T* y) { y = 1.5; }"), "bad", (1,), (1,), (), T=np.float32)
+
+
+@pytest.mark.parametrize("which", ["all", "apart"])
+def test_blocks_that_add_to_one_place_are_named(tmp_path, which):
+    """One after another they may well: on a GPU one of two sums is lost."""
+    text = "TG_KERNEL(add, 32, const T* x, T* y) { if (threadIdx.x == 0) y[0] += x[blockIdx.x]; }"
+    x, y = host_array.ones(2), host_array.zeros(1)
+    with blocks(which):
+        if which == "all":
+            launch(source(tmp_path, text), "add", (2,), (32,), (x, y), T=np.float64)
+            assert y.item() == 2
+        else:
+            with pytest.raises(LaunchError, match="add: blocks 0 and 1 write to one place"):
+                launch(source(tmp_path, text), "add", (2,), (32,), (x, y), T=np.float64)
+
+
+def test_a_block_reads_nothing_that_another_writes(tmp_path):
+    text = "TG_KERNEL(chain, 32, T* y) { if (threadIdx.x == 0) y[blockIdx.x + 1] = y[blockIdx.x] + 1; }"
+    y = host_array.zeros(4)
+    with blocks("apart"):
+        launch(source(tmp_path, text), "chain", (3,), (32,), (y,), T=np.float64)
+    np.testing.assert_array_equal(y.get(), [0, 1, 1, 1])
 
 
 # -- graphs ------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from cudadevice import ON_GPU, ORDERS, on_cuda
 import tinygen as tg
 from tinygen import kernels
 from tinygen.errors import DeviceError
+from tinygen.kernels._cuda.launcher import blocks
 from tinygen.testing import laws
 
 pytestmark = pytest.mark.cuda
@@ -64,6 +66,19 @@ def test_extras_equal_the_reference_in_every_order(name, dtype):
         for a, b, c in zip(got, expected, first, strict=True):
             laws.close(a, b, what=name)
             np.testing.assert_array_equal(a, c)
+
+
+@pytest.mark.skipif(ON_GPU, reason="its blocks run as they run")
+def test_blocks_of_a_launch_do_not_meet():
+    """Neither writes what another one writes or reads: there is no order between them."""
+    runs = {name: partial(results, case, dtype=np.float32) for name, case in ported().items()} | extras(np.float32)
+    for name, run in runs.items():
+        with on_cuda():
+            together = run(device="cuda")
+            with blocks("apart"):
+                apart = run(device="cuda")
+        for a, b in zip(together, apart, strict=True):
+            np.testing.assert_array_equal(a, b, err_msg=name)
 
 
 def test_arrays_of_many_axes_are_walked_in_parts():

@@ -15,7 +15,7 @@ from test_cuda_faults import source
 
 from tinygen import kernels
 from tinygen.kernels._cuda import host_array, host_build
-from tinygen.kernels._cuda.launcher import last_block, launch
+from tinygen.kernels._cuda.launcher import blocks, launch
 
 N = 2**32 + 300  # past what 32 bits count
 ROWS = 3  # at the end, that are looked at
@@ -91,7 +91,7 @@ def test_the_end_of_a_vast_array_is_what_its_last_rows_give_alone(name):
         whole.append(vast(shape, dtype))
         whole[-1]._array[-ROWS:] = end
         alone.append(host_array.asarray(end))
-    with last_block():
+    with blocks("last"):
         outs = made(name, whole, params, vast)
     for got, expected in zip(outs, made(name, alone, params, host_array.empty), strict=True):
         assert got.size >= N // 300
@@ -102,7 +102,7 @@ def test_draws_are_of_their_place():
     """Of a word in 2^34 the 32 bits that say which block it is of would have come round."""
     key, y, n = host_array.asarray(np.array([1, 2], np.uint32)), vast((2**34 + 4,), np.uint32), 4
     first = made("random.bits", [key], {"shape": (n,)}, host_array.empty)[0].get()
-    with last_block():
+    with blocks("last"):
         kernels.registry["random.bits"].implementation("cuda")(key, y, shape=y.shape)
     assert y._array[-n:].all()
     assert (y._array[-n:] != first).all()
@@ -115,6 +115,6 @@ def test_an_index_of_32_bits_is_noticed(tmp_path, index):
         "if (i >= 0 && i < n) y[i] = 1; }"
     )
     y = vast((N,))
-    with last_block():
+    with blocks("last"):
         launch(source(tmp_path, text), "one", (-(-N // 64),), (64,), (y, np.int64(N)), T=np.float32)
     assert (y._array[-ROWS:] == 1).all() == index.startswith("index_t")

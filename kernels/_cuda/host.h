@@ -325,7 +325,7 @@ struct Launch {  // launcher.py lays it out
     unsigned grid[3], block[3];
     size_t shared;       // bytes of dynamic shared memory
     long long schedule;  // 0: by index; negative: reversed; positive: shuffled, with this seed
-    bool last;           // the last block alone
+    long long only;      // the number of a block that runs alone, or -1
     size_t given;        // arguments
     const size_t* sizes;
     void** values;
@@ -350,18 +350,18 @@ static bool run(const Launch& launch) {
     const unsigned *grid = launch.grid, *block = launch.block;
     gridDim = {grid[0], grid[1], grid[2]}, blockDim = {block[0], block[1], block[2]};
     count = block[0] * block[1] * block[2];
-    size_t blocks = (size_t)grid[0] * grid[1] * grid[2], at = launch.last ? blocks - 1 : 0;
+    size_t blocks = (size_t)grid[0] * grid[1] * grid[2], at = 0;
     size_t by = launch.schedule > 0 ? stride(blocks, launch.schedule) : 1;
     if (posix_memalign((void**)&dynamic, 16, launch.shared ? launch.shared : 1)) abort();
     bool well = true;
     for (size_t k = 0; k < blocks && well; k++, at = (at + by) % blocks) {
-        size_t i = launch.schedule < 0 ? blocks - 1 - k : at;
+        size_t i = launch.only >= 0 ? launch.only : launch.schedule < 0 ? blocks - 1 - k : at;
         blockIdx = {unsigned(i % grid[0]), unsigned(i / grid[0] % grid[1]), unsigned(i / grid[0] / grid[1])};
         memset(turns, 0, sizeof turns);
         memset(dynamic, 0xff, launch.shared);
         poison();
         well = run_block(launch.schedule);
-        if (launch.last) break;
+        if (launch.only >= 0) break;
     }
     free(dynamic);
     return well;

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy as np
 from .._devices import DeviceError
 from .._prepared import effect
 from . import gpu_build
-from .host_array import HostArray
+from .host_array import HostArray, Memory
 from .host_build import library
 from .host_stream import enqueue
 from .source import Source
@@ -29,9 +30,10 @@ Shape = tuple[int, ...]  # of a grid in blocks, or of a block in threads: one to
 GRID = 2**31 - 1, 65535, 65535
 BLOCK = 1024, 1024, 64
 THREADS, SHARED = 1024, 48 * 1024  # of a block; bytes
+ALL = -1  # blocks, in place of the number of one
 
 _schedule: ContextVar[int] = ContextVar("tinygen_cuda_schedule", default=0)
-_last: ContextVar[bool] = ContextVar("tinygen_cuda_last", default=False)
+_blocks: ContextVar[str] = ContextVar("tinygen_cuda_blocks", default="all")
 
 
 @contextmanager
@@ -45,13 +47,19 @@ def schedule(order: int) -> Iterator[None]:
 
 
 @contextmanager
-def last_block() -> Iterator[None]:
-    """Of every grid on the emulated device the last block alone runs: for a grid too large to run whole."""
-    token = _last.set(True)
+def blocks(which: str) -> Iterator[None]:
+    """Which blocks of a grid run on the emulated device, and on what.
+
+    "all"     one after another
+    "apart"   each on the memory as it was before the launch; two that write one byte raise LaunchError, and what one
+              reads that another writes is old, for on a GPU it might be
+    "last"    the last one alone: for a grid too large to run whole
+    """
+    token = _blocks.set(which)
     try:
         yield
     finally:
-        _last.reset(token)
+        _blocks.reset(token)
 
 
 class LaunchError(DeviceError):
@@ -116,11 +124,19 @@ class Launcher:
         values = [_value(a) for a in self.args]
         pointers = (ctypes.c_void_p * len(values))(*[v.ctypes.data for v in values])
         sizes = (ctypes.c_size_t * len(values))(*[v.nbytes for v in values])
-        asked = _Launch(self.grid, self.block, shared, 0, False, len(values), sizes, pointers)
+        asked = _Launch(self.grid, self.block, shared, 0, 0, len(values), sizes, pointers)
         memories = [a.memory for a in self.args if isinstance(a, HostArray)]
+        count = prod(self.grid)
 
         def run(kept: Any = values) -> None:
-            asked.schedule, asked.last = _schedule.get(), _last.get()
+            which = _blocks.get()
+            if which == "apart":
+                _apart(self.name, launched, count, memories)
+            else:
+                launched({"all": ALL, "last": count - 1}[which])
+
+        def launched(only: int) -> None:
+            asked.schedule, asked.only = _schedule.get(), only
             message = function(ctypes.byref(asked))
             if message:
                 raise LaunchError(message.decode())
@@ -131,12 +147,31 @@ class Launcher:
         return run
 
 
+def _apart(name: str, launched: Callable[[int], None], count: int, memories: list[Memory]) -> None:
+    """Launch the blocks 0, 1, ... as `blocks` says, and join what they write."""
+    distinct = list({id(memory): memory for memory in memories}.values())
+    before = [memory.bytes.copy() for memory in distinct]
+    after = [old.copy() for old in before]
+    writers = [np.full(old.size, -1) for old in before]
+    for block in range(count):
+        launched(block)
+        for memory, old, new, writer in zip(distinct, before, after, writers):
+            written = np.flatnonzero(memory.bytes != old)
+            if (writer[written] >= 0).any():
+                other = writer[written].max()
+                raise LaunchError(f"{name}: blocks {other} and {block} write to one place")
+            writer[written], new[written] = block, memory.bytes[written]
+            memory.bytes[written] = old[written]
+    for memory, new in zip(distinct, after):
+        memory.bytes[:] = new
+
+
 class _Launch(ctypes.Structure):
     """`Launch` of host.h."""
 
     _fields_ = (
         ("grid", ctypes.c_uint * 3), ("block", ctypes.c_uint * 3), ("shared", ctypes.c_size_t),
-        ("schedule", ctypes.c_longlong), ("last", ctypes.c_bool), ("given", ctypes.c_size_t),
+        ("schedule", ctypes.c_longlong), ("only", ctypes.c_longlong), ("given", ctypes.c_size_t),
         ("sizes", ctypes.POINTER(ctypes.c_size_t)), ("values", ctypes.POINTER(ctypes.c_void_p)),
     )  # fmt: skip
 
