@@ -14,6 +14,7 @@ import pytest
 from test_cuda_faults import source
 
 from tinygen import kernels
+from tinygen.errors import DeviceError
 from tinygen.kernels._cuda import host_array, host_build
 from tinygen.kernels._cuda.launcher import blocks, launch
 
@@ -106,6 +107,15 @@ def test_draws_are_of_their_place():
         kernels.registry["random.bits"].implementation("cuda")(key, y, shape=y.shape)
     assert y._array[-n:].all()
     assert (y._array[-n:] != first).all()
+
+
+@pytest.mark.parametrize(("name", "width"), [("conv.conv2d", 2**30), ("conv.pool2d", 2**31)])
+def test_a_line_that_is_not_counted_is_refused(name, width):
+    x = vast((1, 1, width, 1))
+    arrays = [x, host_array.ones((1, 1, 1, 1), np.float32)] if name == "conv.conv2d" else [x]
+    params = {} if name == "conv.conv2d" else {"size": (1, 1), "stride": (1, 1), "factor": 1.0}
+    with pytest.raises(DeviceError, match="on CUDA a"):
+        made(name, arrays, params, vast)
 
 
 @pytest.mark.parametrize("index", ["index_t(blockIdx.x) * 64", "blockIdx.x * 64", "int(blockIdx.x) * 64"])

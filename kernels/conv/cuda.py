@@ -12,6 +12,7 @@ from .._cuda.launcher import launch
 from .._cuda.scratch import room
 from .._cuda.source import Source
 from .._cuda.tile import ENTRIES, THREADS, entries, kind, parts, tiles
+from .._devices import DeviceError
 from .._prepared import effect, prepared
 from ..matmul import steps
 from ..matmul.cuda import activate, combine
@@ -22,6 +23,7 @@ Shape = tuple[int, ...]
 
 CONV = Source(__file__, "conv.cu", T=("float32", "float64", "tf32"))
 POOL = Source(__file__, "pool.cu", T=("float32", "float64"))
+LONG = 1 << 30  # a side of an image that conv.cu does not count
 WARP, POOLED = 32, 256  # threads: what a block has a multiple of, and at most for a line of pixels
 
 
@@ -66,6 +68,8 @@ def _parts(
     read, walked = (y_shape, x_shape) if adjoint else (x_shape, y_shape)
     sign, phases, move = (-1, stride, (1, 1)) if adjoint else (1, (1, 1), stride)
     grid = [-(-n // phase) for n, phase in zip(walked[1:3], phases)]
+    if max(*read[1:3], *walked[1:3]) >= LONG:
+        raise DeviceError(f"conv: images of {read[1:3]} and {walked[1:3]} pixels; on CUDA a side has less than 2^30")
     made = []
     for taps, inputs, outputs in blocks(w_shape, mask, colors):
         seen, made_of = (outputs, inputs) if adjoint else (inputs, outputs)
@@ -159,7 +163,9 @@ def conv2d_weight_bias_grad(x: Array, g: Array, g_w: Array, g_b: Array, *, k: Pa
 
 @lru_cache(maxsize=1024)
 def _pooling(x_shape: Shape, y_hw: Pair, size: Pair, stride: Pair) -> np.ndarray:
-    """`Pool` of pool.cu."""
+    """`Pool` of pool.cu.  Raises DeviceError for lines of pixels that it does not count in 32 bits."""
+    if max(x_shape[2], y_hw[1]) * x_shape[3] >= 2 * LONG or max(x_shape[1:3]) >= LONG:
+        raise DeviceError(f"pool: images of {x_shape[1:]}; on CUDA a line of pixels has less than 2^31 entries")
     return _filled(POOLING, x_hw=x_shape[1:3], y_hw=y_hw, size=size, stride=stride, c=x_shape[3])
 
 

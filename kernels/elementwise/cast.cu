@@ -1,5 +1,6 @@
 // The same numbers as another type, for every pair of the six types that a Tensor holds.
 //
+// What an integer cannot hold is undefined, as in C: a GPU takes the nearest one, a CPU another.
 // Traffic: one read and one write, 2 to 16 bytes an entry; no arithmetic but the conversion.  Blocks as in elementwise.cu.
 #define THREADS 256
 #define EACH 4
