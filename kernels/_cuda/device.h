@@ -1,6 +1,7 @@
 // What a .cu file may use beside plain C++: the dialect that two compilers take, NVIDIA's for a GPU and the host's.
 //
 //   TG_KERNEL(name, threads, parameters...) { ... }   a kernel, for blocks of at most `threads` threads
+//   TG_KERNEL_OF(blocks, name, threads, ...) { ... }  the same, its registers so few that a multiprocessor has `blocks`
 //   __shared__ T part[64];                            shared memory; in a kernel only, not in a function or a template
 //   TG_DYN_SHARED(T, part);                           shared memory whose size the launch says
 //   __syncthreads()                                   reached by all threads of a block, at one line, or by none
@@ -18,7 +19,9 @@
 
 #ifndef TG_HOST
 // at least 1 block a multiprocessor: else ptxas spills registers to have room for four
-#define TG_KERNEL(name, threads, ...) extern "C" __global__ void __launch_bounds__(threads, 1) name(__VA_ARGS__)
+#define TG_KERNEL(name, threads, ...) TG_KERNEL_OF(1, name, threads, __VA_ARGS__)
+#define TG_KERNEL_OF(blocks, name, threads, ...) \
+    extern "C" __global__ void __launch_bounds__(threads, blocks) name(__VA_ARGS__)
 #define TG_DYN_SHARED(type, name)                               \
     extern __shared__ __align__(16) unsigned char tg_dynamic[]; \
     type* name = reinterpret_cast<type*>(tg_dynamic)

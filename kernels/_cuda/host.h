@@ -397,3 +397,4 @@ inline float tg_tf32(float x) { return tg::rounded(x); }
         return tg::launched(#name, name, *launch, threads);           \
     }                                                                 \
     static void name(__VA_ARGS__)
+#define TG_KERNEL_OF(blocks, ...) TG_KERNEL(__VA_ARGS__)

@@ -3,12 +3,17 @@
 // The block brings DEPTH columns of the left matrix and DEPTH rows of the right one to shared memory, 8.5 KB in
 // float32; then every thread adds their product to its sums.  Each entry that is brought serves 64 sums: 16 operations
 // for a byte in float32, so that 50 TFLOP/s want 3 TB/s of the L2 cache.
-// 128 threads: with some 120 registers each, four blocks share a multiprocessor, and some multiply while others wait.
+// 128 threads: with 128 registers each or less, four blocks share a multiprocessor; some multiply while others wait.
 // Every sum runs over the depth in one order: bits do not depend on where in a tile it lies.
 
 #define TILE 64
 #define DEPTH 16
 #define THREADS 128
+#if T_IS_SINGLE
+#define AT_ONCE 4
+#else
+#define AT_ONCE 2
+#endif
 
 struct __align__(16) Quad {  // neighbours, read at once
     T of[4];
@@ -17,17 +22,27 @@ struct __align__(16) Slab {  // a quad more than a line of the tile takes, so th
     T at[DEPTH][TILE + 4];
 };
 
-// slab.at[k][line] = entry(line, k), for all lines and depths; neighbouring threads take neighbouring lines, or depths,
-// whichever are neighbours in memory.  All loads are under way before the first is stored.
+// Which entries of a slab a thread brings: (line, k), (line + lines, k + depths) and so on.  Neighbouring threads take
+// neighbouring lines, or depths, whichever are neighbours in memory.
+struct Share {
+    int line, k, lines, depths;
+};
+__device__ __forceinline__ Share share_of(bool by_lines) {
+    const int i = int(threadIdx.x);
+    if (by_lines) return {i % TILE, i / TILE, 0, THREADS / TILE};
+    return {i / DEPTH, i % DEPTH, THREADS / DEPTH, 0};
+}
+
+// slab.at[k][line] = entry(line, k), for all lines and depths, each thread's share in its order.  All loads are under
+// way before the first is stored.
 template <class E> __device__ __forceinline__ void bring(Slab& slab, bool by_lines, E entry) {
-    const int i = int(threadIdx.x), each = TILE * DEPTH / THREADS;
-    const int line = by_lines ? i % TILE : i / DEPTH, k = by_lines ? i / TILE : i % DEPTH;
-    const int lines = by_lines ? 0 : THREADS / DEPTH, depths = by_lines ? THREADS / TILE : 0;
+    const int each = TILE * DEPTH / THREADS;
+    const Share mine = share_of(by_lines);
     T found[each];
 #pragma unroll
-    for (int e = 0; e < each; e++) found[e] = entry(line + e * lines, k + e * depths);
+    for (int e = 0; e < each; e++) found[e] = entry(mine.line + e * mine.lines, mine.k + e * mine.depths);
 #pragma unroll
-    for (int e = 0; e < each; e++) slab.at[k + e * depths][line + e * lines] = found[e];
+    for (int e = 0; e < each; e++) slab.at[mine.k + e * mine.depths][mine.line + e * mine.lines] = found[e];
 }
 
 #if !T_IS_TF32

@@ -17,9 +17,9 @@ struct Product {  // cuda.py fills it; steps and sizes count entries
 };
 
 // sums: y, or where there are several parts (parts, *y.shape).  totals, if any: (parts, n), the sums of b's columns.
-TG_KERNEL(matmul_tile, THREADS, const T* a, const T* b, T* sums, T* totals, const __grid_constant__ Product p,
-          const __grid_constant__ Way<2> way, const T* bias, const T* gate, const T* other, T* also,
-          const __grid_constant__ Then then) {
+TG_KERNEL_OF(AT_ONCE, matmul_tile, THREADS, const T* a, const T* b, T* sums, T* totals,
+             const __grid_constant__ Product p, const __grid_constant__ Way<2> way, const T* bias, const T* gate,
+             const T* other, T* also, const __grid_constant__ Then then) {
     __shared__ Slab left, right;
     const index_t wide = (p.n + TILE - 1) / TILE, high = p.m > 0 ? (p.m + TILE - 1) / TILE : 1;
     index_t unit = blockIdx.x;
@@ -30,18 +30,27 @@ TG_KERNEL(matmul_tile, THREADS, const T* a, const T* b, T* sums, T* totals, cons
     const index_t part = unit % p.parts, z = unit / p.parts;
     index_t at[2];
     places(way, z, at);
-    const T *from_a = a + at[0] + row * p.a_row, *from_b = b + at[1] + column * p.b_column;
     const int high_mine = int(tg_min(index_t(TILE), p.m - row)), wide_mine = int(tg_min(index_t(TILE), p.n - column));
     T acc[ROWS][COLUMNS] = {}, total = 0;
     const index_t start = part * p.each, stop = tg_min(p.k, start + p.each);
-    for (index_t k = start; k < stop; k += DEPTH) {
+    // the first entry of this thread's share, and from one to the next: without products in the loop
+    const Share of_a = share_of(p.a_row == 1), of_b = share_of(p.b_column == 1);
+    const T* next_a = a + at[0] + (row + of_a.line) * p.a_row + (start + of_a.k) * p.a_k;
+    const T* next_b = b + at[1] + (column + of_b.line) * p.b_column + (start + of_b.k) * p.b_k;
+    const index_t by_a = of_a.lines * p.a_row + of_a.depths * p.a_k, turn_a = DEPTH * p.a_k;
+    const index_t by_b = of_b.lines * p.b_column + of_b.depths * p.b_k, turn_b = DEPTH * p.b_k;
+    for (index_t k = start; k < stop; k += DEPTH, next_a += turn_a, next_b += turn_b) {
         const int deep = int(tg_min(index_t(DEPTH), stop - k));
-        const T *next_a = from_a + k * p.a_k, *next_b = from_b + k * p.b_k;
+        const T *from_a = next_a, *from_b = next_b;
         bring(left, p.a_row == 1, [&](int i, int s) {
-            return i < high_mine && s < deep ? next_a[i * p.a_row + s * p.a_k] : T(0);
+            const T* entry = from_a;
+            from_a += by_a;
+            return i < high_mine && s < deep ? *entry : T(0);
         });
         bring(right, p.b_column == 1, [&](int j, int s) {
-            return j < wide_mine && s < deep ? next_b[s * p.b_k + j * p.b_column] : T(0);
+            const T* entry = from_b;
+            from_b += by_b;
+            return j < wide_mine && s < deep ? *entry : T(0);
         });
         __syncthreads();
         multiply(left, right, acc);
