@@ -23,9 +23,7 @@ import llvmlite
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
 
-from ._folder import caches, opened, warn
-
-DIGEST = hashlib.sha256().digest_size
+from ._folder import caches, intact, opened, sealed, warn
 
 
 @cache
@@ -44,10 +42,6 @@ def cache_folder() -> Path:
     return caches() / _sources_hash()
 
 
-def _intact(content: bytes) -> bool:
-    return hashlib.sha256(content[:-DIGEST]).digest() == content[-DIGEST:]
-
-
 class _Entries(IndexDataCacheFile):
     """The files of one function.  Numba writes and reads the pickle, and passes over the checksum after it."""
 
@@ -58,10 +52,9 @@ class _Entries(IndexDataCacheFile):
         return os.path.join(self._cache_path, f"{readable}.{named}.nbc")
 
     def save(self, key: Any, data: Any) -> None:
-        payload = self._dump(data)
         try:
             with self._open_for_write(self._path(key)) as file:  # under another name until it is whole
-                file.write(payload + hashlib.sha256(payload).digest())
+                file.write(sealed(self._dump(data)))
         except OSError as error:
             warn(Path(self._cache_path), error.strerror)
 
@@ -69,7 +62,7 @@ class _Entries(IndexDataCacheFile):
         path = self._path(key)
         try:
             with open(path, "rb") as file:
-                whole = _intact(file.read())
+                whole = intact(file.read())
             return self._load_data(os.path.basename(path)) if whole else os.unlink(path)
         except OSError:  # not there, or not to be had
             return None
@@ -113,7 +106,7 @@ def report() -> Report:
     contents = [path.read_bytes() for path in folder.glob("*.nbc")]
     others = [p for p in caches().glob("*") if p != folder and re.fullmatch("[0-9a-f]{16}", p.name) and p.is_dir()]
     others_size = sum(path.stat().st_size for other in others for path in other.rglob("*") if path.is_file())
-    damaged = sum(not _intact(content) for content in contents)
+    damaged = sum(not intact(content) for content in contents)
     return Report(len(contents), damaged, sum(map(len, contents)), others, others_size)
 
 

@@ -1,12 +1,52 @@
-"""Where compiled code is kept between runs: a folder that must be the user's alone, for what lies there is run."""
+"""Where compiled code is kept between runs: a folder that must be the user's alone, for what lies there is run.
+
+A file ends with its checksum and appears whole, by renaming: what is damaged is dropped, and compiled anew.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
+import tempfile
 import warnings
 from functools import cache
 from pathlib import Path
+
+DIGEST = hashlib.sha256().digest_size
+
+
+def sealed(code: bytes) -> bytes:
+    """The code, then its checksum."""
+    return code + hashlib.sha256(code).digest()
+
+
+def intact(content: bytes) -> bool:
+    """Whether it is what `sealed` made."""
+    return hashlib.sha256(content[:-DIGEST]).digest() == content[-DIGEST:]
+
+
+def kept(path: Path) -> bytes | None:
+    """The code that `keep` wrote there; None if there is none, or it is damaged."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    return content[:-DIGEST] if intact(content) else None
+
+
+def keep(path: Path, code: bytes) -> None:
+    """Write code for the runs to come; warns once where that cannot be done."""
+    scratch = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            scratch = Path(file.name)
+            file.write(sealed(code))
+        os.replace(scratch, path)  # whole, or not there, whoever else builds it now
+    except OSError as error:
+        if scratch is not None:
+            scratch.unlink(missing_ok=True)
+        warn(path.parent, error.strerror)
 
 
 def caches() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -88,6 +89,28 @@ def test_compiled_code_is_kept_between_processes(cupy, source):
     assert len(cupy.compiled) == 2
     assert [cubin for cubin, *_ in cupy.launched] == [b"cubin 1", b"cubin 2", b"cubin 1"]
     assert sorted(path.suffix for path in gpu_build.folder().iterdir()) == [".cubin"] * 2
+
+
+@pytest.mark.parametrize("damage", [lambda code: code[:-1], lambda code: b"x" + code[1:], lambda code: b""])
+def test_damaged_code_is_compiled_anew(cupy, source, damage):
+    for turn in range(3):
+        forget()
+        launch(source, "twice", (1,), (64,), (array(), array(), np.int64(7)), T=np.float32)
+        (path,) = gpu_build.folder().iterdir()
+        if turn == 0:
+            path.write_bytes(damage(path.read_bytes()))
+    assert [cubin for cubin, *_ in cupy.launched] == [b"cubin 1", b"cubin 2", b"cubin 2"]
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_behind(cupy, source, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.warns(RuntimeWarning, match="No space left"):
+        launch(source, "twice", (1,), (64,), (array(), array(), np.int64(7)), T=np.float32)
+    assert len(cupy.launched) == 1
+    assert not list(gpu_build.folder().iterdir())
 
 
 def test_a_folder_that_takes_nothing_is_told_and_done_without(cupy, source, monkeypatch, tmp_path):

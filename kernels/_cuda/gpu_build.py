@@ -8,14 +8,12 @@ the kernels need none.
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .._folder import caches, opened
+from .._folder import caches, keep, kept, opened
 from .compilers import OPTIONS
 
 
@@ -46,14 +44,8 @@ def _cubin(text: str) -> bytes:
 
     of = cupy.cuda.Device().compute_capability, nvrtc.getVersion(), OPTIONS, text
     path = opened(folder()) / f"{hashlib.sha256(repr(of).encode()).hexdigest()[:32]}.cubin"
-    try:
-        return path.read_bytes()
-    except OSError:
+    made = kept(path)
+    if made is None:
         made, _ = compiler.compile_using_nvrtc(text, OPTIONS)
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as scratch:
-            scratch.write(made)
-        os.replace(scratch.name, path)  # whole, or not there, whoever else builds it now
-    except OSError:  # `opened` has said that nothing can be kept
-        pass
+        keep(path, made)
     return made

@@ -38,7 +38,7 @@ def evaluate(
     check(has_bound or not iwae_samples, ArgumentError, f"evaluate: {type(model).__name__} has no bound of k samples.")
     rows = ROWS if iwae_samples * ROWS <= WEIGHTS else max(1, WEIGHTS // iwae_samples)
     found: dict[str, list[np.ndarray]] = {}
-    training, k_before = model.training, getattr(model, "iwae_samples", None)
+    training, device, k_before = model.training, model.device, getattr(model, "iwae_samples", None)
     model.eval()
     # batches of one size are recorded and replayed, where they are so many that it pays
     replayed = step(model.evaluate) if len(split) >= REPLAY_FROM * rows else model.evaluate
@@ -49,7 +49,7 @@ def evaluate(
             for x, batch_key in split.batches(rows, key=key, shuffle=False, drop_last=False):
                 between()
                 look = replayed if len(x) == rows else model.evaluate
-                for name, values in look(moved(x, model.device), key=batch_key.to(model.device)).items():
+                for name, values in look(moved(x, device), key=batch_key.to(device)).items():
                     found.setdefault(name, []).append(values.numpy().astype(np.float64))
     finally:
         model.train(training)
