@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
+
+from ._context import holding
 
 Array = Any  # numpy.ndarray, cupy.ndarray or HostArray
 
@@ -96,14 +97,9 @@ def emulating() -> bool:
     return os.environ.get("TINYGEN_CUDA") == "host" if asked is None else asked
 
 
-@contextmanager
-def emulated(on: bool = True) -> Iterator[None]:
+def emulated(on: bool = True) -> AbstractContextManager[None]:
     """`with emulated():` "cuda" is the emulated device, whatever there is."""
-    token = _emulated.set(on)
-    try:
-        yield
-    finally:
-        _emulated.reset(token)
+    return holding(_emulated, on)
 
 
 @cache

@@ -24,12 +24,13 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ._context import holding
 from ._devices import DeviceError as DeviceError
 from ._devices import beside, device_of
 from ._prepared import prepare
@@ -148,16 +149,11 @@ def kernel(*outs: str, strided: bool = False) -> Callable[[Callable[..., Any]], 
     return lambda plan: Kernel(plan, outs, strided)
 
 
-@contextmanager
-def backend(name: str) -> Iterator[None]:
+def backend(name: str) -> AbstractContextManager[None]:
     """Force the implementation, e.g. `with backend("reference"):` to run a whole model on the specification."""
     if name not in ("reference", "cpu", "cuda"):
         raise DeviceError(f"backend: {name!r} is none of 'reference', 'cpu', 'cuda'")
-    token = _forced.set(name)
-    try:
-        yield
-    finally:
-        _forced.reset(token)
+    return holding(_forced, name)
 
 
 @contextmanager
@@ -166,8 +162,5 @@ def observe(observer: Observer) -> Iterator[None]:
 
     `fresh`: the door allocated the outputs; otherwise the caller passed them as `out=`.
     """
-    token = _observers.set((*_observers.get(), observer))
-    try:
+    with holding(_observers, (*_observers.get(), observer)):
         yield
-    finally:
-        _observers.reset(token)

@@ -5,9 +5,10 @@ Asked for, never chosen.  It is read where a kernel is launched.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
+
+from ._context import holding
 
 PRECISIONS = "float32", "tf32"
 
@@ -19,11 +20,6 @@ def precision() -> str:
     return _precision.get()
 
 
-@contextmanager
-def multiplying_in(name: str) -> Iterator[None]:
+def multiplying_in(name: str) -> AbstractContextManager[None]:
     """`with multiplying_in("tf32"):` of PRECISIONS, which the caller has checked."""
-    token = _precision.set(name)
-    try:
-        yield
-    finally:
-        _precision.reset(token)
+    return holding(_precision, name)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .errors import NonFiniteError, StepError
+from .kernels._context import holding
 from .kernels._devices import to_numpy
 
 Array = Any  # numpy.ndarray, or cupy.ndarray on a GPU
@@ -28,38 +28,29 @@ def recording() -> bool:
     return _recording.get()
 
 
-@contextmanager
-def _set(variable: ContextVar[Any], value: Any) -> Iterator[None]:
-    token = variable.set(value)
-    try:
-        yield
-    finally:
-        variable.reset(token)
-
-
 def record(on: bool) -> Any:
     """`with record(on):` switch recording."""
-    return _set(_recording, on)
+    return holding(_recording, on)
 
 
 def no_grad() -> Any:
     """`with no_grad():` ops inside are not recorded."""
-    return _set(_recording, False)
+    return holding(_recording, False)
 
 
 def enable_grad() -> Any:
     """`with enable_grad():` ops inside are recorded again, also inside no_grad."""
-    return _set(_recording, True)
+    return holding(_recording, True)
 
 
 def detect_anomaly(*, inf: bool = False) -> Any:
     """`with detect_anomaly():` raise NonFiniteError at the first op, or gradient, that makes a NaN (or infinity)."""
-    return _set(_anomaly, "nonfinite" if inf else "nan")
+    return holding(_anomaly, "nonfinite" if inf else "nan")
 
 
 def unwatched() -> Any:
     """`with unwatched():` suspend detect_anomaly."""
-    return _set(_anomaly, None)
+    return holding(_anomaly, None)
 
 
 def witness() -> Witness | None:
@@ -69,12 +60,12 @@ def witness() -> Witness | None:
 
 def witnessed(by: Witness) -> Any:
     """`with witnessed(by):` call `by` after every op inside."""
-    return _set(_witness, by)
+    return holding(_witness, by)
 
 
 def unreadable(step: str) -> Any:
     """`with unreadable(step):` values may not be read or written by Python, for a replay of that step could not."""
-    return _set(_unreadable, step)
+    return holding(_unreadable, step)
 
 
 def touch(what: str) -> None:

@@ -8,8 +8,8 @@ or in `host.h`; on a GPU it would read what lies beside.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from functools import partial
 from math import prod
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from .._context import holding
 from .._devices import DeviceError
 from .._prepared import effect
 from . import gpu_build
@@ -36,18 +37,12 @@ _schedule: ContextVar[int] = ContextVar("tinygen_cuda_schedule", default=0)
 _blocks: ContextVar[str] = ContextVar("tinygen_cuda_blocks", default="all")
 
 
-@contextmanager
-def schedule(order: int) -> Iterator[None]:
+def schedule(order: int) -> AbstractContextManager[None]:
     """The order of threads and blocks on the emulated device: 0 by index, -1 reversed, a seed > 0 shuffled."""
-    token = _schedule.set(order)
-    try:
-        yield
-    finally:
-        _schedule.reset(token)
+    return holding(_schedule, order)
 
 
-@contextmanager
-def blocks(which: str) -> Iterator[None]:
+def blocks(which: str) -> AbstractContextManager[None]:
     """Which blocks of a grid run on the emulated device, and on what.
 
     "all"     one after another
@@ -55,11 +50,7 @@ def blocks(which: str) -> Iterator[None]:
               reads that another writes is old, for on a GPU it might be
     "last"    the last one alone: for a grid too large to run whole
     """
-    token = _blocks.set(which)
-    try:
-        yield
-    finally:
-        _blocks.reset(token)
+    return holding(_blocks, which)
 
 
 class LaunchError(DeviceError):
